@@ -1,0 +1,176 @@
+//! What a check says. Pure data, shared with `score`.
+
+use serde::{Deserialize, Serialize};
+
+/// The checks, in the order in which the first failure is reported.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckId {
+    /// The answer keeps to the contract.
+    Contract,
+    /// The model has the name that was asked for.
+    Name,
+    /// Nothing in it reaches outside: files, environment, network, other relations.
+    Safety,
+    /// Only approved refs and sources are read.
+    Sources,
+    /// The schema YAML parses and documents this model.
+    Yaml,
+    /// The required tests are declared, unweakened.
+    RequiredTests,
+    /// Lint (advisory: never decides pass or fail).
+    Lint,
+    /// dbt compiles it.
+    Compile,
+    /// dbt builds it.
+    Run,
+    /// Its dbt tests ran and pass.
+    Tests,
+    /// Output columns: names and types.
+    Columns,
+    /// Output rows, as a multiset.
+    Rows,
+    /// An incremental model built twice is the same as built once.
+    Idempotent,
+    /// Materialized as asked.
+    Materialization,
+    /// No personal data is exposed.
+    Pii,
+}
+
+impl CheckId {
+    /// All checks in reporting order.
+    pub const ALL: [Self; 15] = [
+        Self::Contract,
+        Self::Name,
+        Self::Safety,
+        Self::Sources,
+        Self::Yaml,
+        Self::RequiredTests,
+        Self::Lint,
+        Self::Compile,
+        Self::Run,
+        Self::Tests,
+        Self::Columns,
+        Self::Rows,
+        Self::Idempotent,
+        Self::Materialization,
+        Self::Pii,
+    ];
+
+    /// The id in reports and configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Contract => "contract",
+            Self::Name => "name",
+            Self::Safety => "safety",
+            Self::Sources => "sources",
+            Self::Yaml => "yaml",
+            Self::RequiredTests => "required_tests",
+            Self::Lint => "lint",
+            Self::Compile => "compile",
+            Self::Run => "run",
+            Self::Tests => "tests",
+            Self::Columns => "columns",
+            Self::Rows => "rows",
+            Self::Idempotent => "idempotent",
+            Self::Materialization => "materialization",
+            Self::Pii => "pii",
+        }
+    }
+
+    /// Advisory checks are shown but decide nothing.
+    pub fn is_advisory(self) -> bool {
+        self == Self::Lint
+    }
+}
+
+impl std::fmt::Display for CheckId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The four outcomes of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Nothing wrong.
+    Passed,
+    /// The candidate is at fault; the findings say why.
+    Failed,
+    /// Does not apply, or an earlier failure makes it pointless; the finding says which.
+    Skipped,
+    /// The harness or the infrastructure could not decide. Never counted against a prompt.
+    Errored,
+}
+
+/// One thing that a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Finding {
+    /// Stable class, e.g. `unapproved_source`, `missing_ref`, `truncated`.
+    pub class: String,
+    /// What is wrong, in words.
+    pub message: String,
+    /// Where: `sql:3:15`, `yaml:7`, `/tests/2` (JSON pointer into the answer).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+impl Finding {
+    /// A finding without a place.
+    pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { class: class.into(), message: message.into(), place: None }
+    }
+
+    /// The same finding at a place.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+}
+
+/// The result of one check on one candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct CheckResult {
+    /// Which check.
+    pub check: CheckId,
+    /// What it says.
+    pub outcome: Outcome,
+    /// Why.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+    /// Wall time, seconds.
+    pub seconds: f64,
+}
+
+impl CheckResult {
+    /// Passed, without findings.
+    pub fn passed(check: CheckId) -> Self {
+        Self { check, outcome: Outcome::Passed, findings: Vec::new(), seconds: 0.0 }
+    }
+
+    /// Failed with findings, or passed when there are none.
+    pub fn from_findings(check: CheckId, findings: Vec<Finding>) -> Self {
+        let outcome = if findings.is_empty() { Outcome::Passed } else { Outcome::Failed };
+        Self { check, outcome, findings, seconds: 0.0 }
+    }
+
+    /// Skipped, with the reason.
+    pub fn skipped(check: CheckId, reason: impl Into<String>) -> Self {
+        Self {
+            check,
+            outcome: Outcome::Skipped,
+            findings: vec![Finding::new("skipped", reason)],
+            seconds: 0.0,
+        }
+    }
+
+    /// Errored, with the class and the cause.
+    pub fn errored(check: CheckId, class: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Errored, findings: vec![Finding::new(class, cause)], seconds: 0.0 }
+    }
+}

@@ -1,0 +1,1 @@
+//! dbt's words in Rust: project, manifest, schema YAML, selection. Reads files, starts nothing.

@@ -1,0 +1,4 @@
+//! Getting answers: the contract, the request, providers, the tool loop, recordings, and answers made elsewhere.
+
+pub mod answers;
+pub mod contract;

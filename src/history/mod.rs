@@ -1,0 +1,1 @@
+//! Run records, baselines and trends, append-only.

@@ -1,0 +1,32 @@
+//! `assay` decides whether a prompt change made an LLM that drafts dbt models better or worse, and shows why.
+//!
+//! One direction, and the modules below stand in that order:
+//!
+//! ```text
+//! suite ─► generate ─► check ─► score ─► stats ─► history ─► report
+//!                       │ uses sql, dbt, tool
+//! ```
+//!
+//! [`run`] drives the line and emits events; [`report`] and the progress display only consume them; [`review`] sits
+//! beside [`history`]; [`cli`] is the only printer. ARCHITECTURE.md holds the table of who may use whom, and a test
+//! holds the code to it.
+
+pub mod cli;
+pub mod config;
+pub mod diagnostic;
+pub mod suite;
+
+pub mod generate;
+
+pub mod dbt;
+pub mod sql;
+pub mod tool;
+
+pub mod check;
+pub mod score;
+pub mod stats;
+
+pub mod history;
+pub mod report;
+pub mod review;
+pub mod run;

@@ -1,0 +1,1 @@
+//! Golden review, feedback log, calibration.

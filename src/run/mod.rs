@@ -1,0 +1,1 @@
+//! Plan, runner, events, resume: drives the line from suite to results.

@@ -1,0 +1,11 @@
+//! What SQL means: reading dbt SQL, binding names, normal form, comparison, explanation and the search for rows that
+//! tell two queries apart. Pure: no files, clock, network, processes or unseeded randomness.
+
+pub mod dialect;
+pub mod parse;
+pub mod schema;
+pub mod verdict;
+
+pub use dialect::Dialect;
+pub use schema::Schema;
+pub use verdict::{Comparison, Method, Verdict};

@@ -1,0 +1,1 @@
+//! Intervals, paired tests, multiple comparisons, seeded randomness. Pure.

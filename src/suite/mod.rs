@@ -1,0 +1,1 @@
+//! What is evaluated: cases (CSV), specs, prompt versions, goldens, projects.

@@ -1,0 +1,1 @@
+//! Child processes: dbt, duckdb, sqlfluff, git; limits of time and memory. The only module that starts a process.

@@ -1,0 +1,12 @@
+//! The one integration-test binary: what the product promises, one file a subject.
+
+mod architecture;
+mod cli;
+mod dbt;
+mod diff;
+mod example;
+mod fault_server;
+mod generate;
+mod report;
+mod sql;
+mod tool;
