@@ -1,1 +1,3 @@
 //! What is evaluated: cases (CSV), specs, prompt versions, goldens, projects.
+
+pub mod spec;
