@@ -1,1 +1,3 @@
 //! Child processes: dbt, duckdb, sqlfluff, git; limits of time and memory. The only module that starts a process.
+
+pub mod process;
