@@ -1,3 +1,371 @@
 //! What is evaluated: cases (CSV), specs, prompt versions, goldens, projects.
 
+pub mod cases;
 pub mod spec;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::dbt::test_syntax::TestEntry;
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::sql::Dialect;
+
+use cases::CaseRow;
+use spec::{Approved, Spec};
+
+/// The cases that were asked for, looked up and ready to be judged.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// Cases in the order of their files.
+    pub cases: Vec<Case>,
+    /// Doubtful things that do not stop a run.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A dbt project that cases refer to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Name in the configuration.
+    pub name: String,
+    /// Folder with `dbt_project.yml`.
+    pub path: PathBuf,
+    /// Dialect of its models.
+    pub dialect: Dialect,
+}
+
+/// The accepted reference of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Golden {
+    /// The file.
+    pub sql_path: PathBuf,
+    /// Its text.
+    pub sql: String,
+    /// The schema YAML: file and text.
+    pub yaml: Option<(PathBuf, String)>,
+}
+
+/// A case with everything that its row, spec and golden say.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Unique over the suite.
+    pub id: String,
+    /// The CSV row.
+    pub place: Place,
+    /// The prompt spec.
+    pub spec: Arc<Spec>,
+    /// Name that the model must have.
+    pub model: String,
+    /// The dbt project.
+    pub project: Arc<Project>,
+    /// The accepted reference.
+    pub golden: Golden,
+    /// Where the model SQL goes, relative to the project.
+    pub target_sql: PathBuf,
+    /// Where the schema YAML goes, relative to the project.
+    pub target_yaml: PathBuf,
+    /// Relations that may be read.
+    pub approved: Vec<Approved>,
+    /// Tests that must be declared.
+    pub required_tests: Vec<TestEntry>,
+    /// Columns that identify a row.
+    pub grain: Vec<String>,
+    /// Materialization asked for; `None`: any of table and view.
+    pub materialized: Option<String>,
+    /// Columns with personal data.
+    pub pii: Vec<String>,
+    /// Dialect of the model.
+    pub dialect: Dialect,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Cluster for cluster-aware intervals.
+    pub cluster: Option<String>,
+    /// Weight in scores.
+    pub weight: f64,
+    /// Date on which the case's clock stands, `YYYY-MM-DD`.
+    pub as_of: Option<String>,
+    /// Other columns of the row.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Which cases are wanted. An empty filter wants all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// File stems of `evals/**/*.csv`.
+    pub suites: Vec<String>,
+    /// Globs over case ids (`*` and `?`).
+    pub cases: Vec<String>,
+    /// Tags, any of which is enough.
+    pub tags: Vec<String>,
+}
+
+impl Suite {
+    /// Loads every case of the configuration that the filter wants, with its spec, golden and project.
+    ///
+    /// # Errors
+    /// All faults that were found, not only the first; `E_NOTHING_SELECTED` when the filter wants nothing.
+    pub fn load(config: &Config, filter: &Filter) -> Result<Self, Diagnostics> {
+        let mut faults = Diagnostics::default();
+        let mut warnings = Vec::new();
+        let folder = config.resolve(&config.paths.evals);
+        let mut files = Vec::new();
+        collect_csv(&folder, &mut files);
+        if files.is_empty() {
+            faults.push(
+                Diagnostic::new("E_CASES_MISSING", "no cases: there is no CSV file")
+                    .at(Place::file(&folder))
+                    .hint("`paths.evals` in assay.toml names the folder; `assay init` writes an example"),
+            );
+            return Err(faults);
+        }
+        let known: Vec<String> = files.iter().map(|file| stem(file)).collect();
+        for wanted in filter.suites.iter().filter(|wanted| !known.contains(wanted)) {
+            faults.push(
+                Diagnostic::new("E_SUITE_UNKNOWN", format!("suite `{wanted}` is unknown"))
+                    .hint(format!("suites: {}", known.join(", "))),
+            );
+        }
+        let rows: Vec<CaseRow> = files
+            .iter()
+            .filter(|file| filter.suites.is_empty() || filter.suites.contains(&stem(file)))
+            .flat_map(|file| cases::read(file, &mut faults, &mut warnings))
+            .collect();
+        check_unique(&rows, &mut faults);
+        let projects = projects(config);
+        let mut specs: BTreeMap<PathBuf, Option<Arc<Spec>>> = BTreeMap::new();
+        let total = rows.len();
+        let cases: Vec<Case> = rows
+            .into_iter()
+            .filter(|row| filter.wants(row))
+            .filter_map(|row| resolve(config, row, &projects, &mut specs, &mut faults))
+            .collect();
+        warnings.extend(specs.values().flatten().flat_map(|spec| spec.warnings()));
+        if cases.is_empty() && faults.0.is_empty() {
+            faults.push(
+                Diagnostic::new("E_NOTHING_SELECTED", format!("none of the {total} cases is selected"))
+                    .hint("check --suite, --case and --tag"),
+            );
+        }
+        faults.into_result(Self { cases, warnings })
+    }
+}
+
+impl Filter {
+    fn wants(&self, row: &CaseRow) -> bool {
+        (self.cases.is_empty() || self.cases.iter().any(|glob| matches_glob(glob, &row.id)))
+            && (self.tags.is_empty() || self.tags.iter().any(|tag| row.tags.contains(tag)))
+    }
+}
+
+/// Whether `text` matches a glob with `*` (any run) and `?` (any character).
+pub fn matches_glob(glob: &str, text: &str) -> bool {
+    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
+    let (mut g, mut t, mut retry) = (0, 0, None);
+    while t < text.len() {
+        match glob.get(g) {
+            Some('*') => {
+                retry = Some((g, t));
+                g += 1;
+            }
+            Some(&c) if c == '?' || c == text[t] => {
+                g += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((star, from)) = retry else { return false };
+                retry = Some((star, from + 1));
+                g = star + 1;
+                t = from + 1;
+            }
+        }
+    }
+    glob[g..].iter().all(|&c| c == '*')
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// All CSV files below a folder whose name is not `*.expected.csv`, sorted by path.
+fn collect_csv(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs_err::read_dir(folder) else { return };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            collect_csv(&path, files);
+        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+            && !stem(&path).ends_with(".expected")
+        {
+            files.push(path);
+        }
+    }
+}
+
+fn check_unique(rows: &[CaseRow], faults: &mut Diagnostics) {
+    let mut first: BTreeMap<String, &CaseRow> = BTreeMap::new();
+    for row in rows {
+        // Ids name files of recordings: two that differ by case only would share one on some file systems.
+        if let Some(earlier) = first.insert(row.id.to_lowercase(), row) {
+            faults.push(
+                Diagnostic::new("E_CASE_DUPLICATE", format!("case `{}` occurs twice", row.id))
+                    .at(row.place.clone())
+                    .hint(format!("the other is at {}", earlier.place)),
+            );
+        }
+    }
+}
+
+fn projects(config: &Config) -> BTreeMap<String, Arc<Project>> {
+    config
+        .projects
+        .iter()
+        .map(|(name, project)| {
+            let path = config.resolve(&project.path);
+            (name.clone(), Arc::new(Project { name: name.clone(), path, dialect: project.dialect }))
+        })
+        .collect()
+}
+
+fn resolve(
+    config: &Config,
+    row: CaseRow,
+    projects: &BTreeMap<String, Arc<Project>>,
+    specs: &mut BTreeMap<PathBuf, Option<Arc<Spec>>>,
+    faults: &mut Diagnostics,
+) -> Option<Case> {
+    let spec = spec_of(config, &row, specs, faults);
+    let project = project_of(config, &row, projects, faults);
+    let golden = golden_of(config, &row, faults);
+    let (spec, project, golden) = (spec?, project?, golden?);
+    let file = |extension: &str| PathBuf::from("models").join(format!("{}.{extension}", row.model));
+    Some(Case {
+        approved: row.approved.unwrap_or_else(|| spec.approved()),
+        required_tests: row.required_tests.unwrap_or_else(|| spec.required_tests()),
+        grain: row.grain.unwrap_or_else(|| spec.grain()),
+        pii: row.pii.unwrap_or_else(|| spec.pii()),
+        dialect: row.dialect.unwrap_or(project.dialect),
+        target_sql: row.target_sql.unwrap_or_else(|| file("sql")),
+        target_yaml: row.target_yaml.unwrap_or_else(|| file("yml")),
+        id: row.id,
+        place: row.place,
+        model: row.model,
+        materialized: row.materialized,
+        tags: row.tags,
+        cluster: row.cluster,
+        weight: row.weight,
+        as_of: row.as_of,
+        metadata: row.metadata,
+        spec,
+        project,
+        golden,
+    })
+}
+
+fn spec_of(
+    config: &Config,
+    row: &CaseRow,
+    specs: &mut BTreeMap<PathBuf, Option<Arc<Spec>>>,
+    faults: &mut Diagnostics,
+) -> Option<Arc<Spec>> {
+    let path = config.resolve(&row.spec);
+    if let Some(spec) = specs.get(&path) {
+        return spec.clone();
+    }
+    let spec = match fs_err::read_to_string(&path) {
+        Ok(text) => {
+            let spec = Spec::parse(&path, &text);
+            let found = spec.faults();
+            let usable = found.is_empty();
+            found.into_iter().for_each(|fault| faults.push(fault));
+            usable.then(|| Arc::new(spec))
+        }
+        Err(error) => {
+            faults.push(
+                Diagnostic::new(
+                    "E_SPEC_MISSING",
+                    format!("cannot read the spec `{}`: {}", row.spec.display(), error.kind()),
+                )
+                .at(row.place.clone())
+                .hint("paths start at the folder of assay.toml"),
+            );
+            None
+        }
+    };
+    specs.insert(path, spec.clone());
+    spec
+}
+
+fn project_of(
+    config: &Config,
+    row: &CaseRow,
+    projects: &BTreeMap<String, Arc<Project>>,
+    faults: &mut Diagnostics,
+) -> Option<Arc<Project>> {
+    let name = row.project.as_ref().or_else(|| config.projects.keys().next());
+    let project = name.and_then(|name| projects.get(name));
+    if project.is_none() {
+        let message = match name {
+            Some(name) => format!("project `{name}` is unknown"),
+            None => "the case names no project and the configuration has none".to_owned(),
+        };
+        let known: Vec<&str> = config.projects.keys().map(String::as_str).collect();
+        let hint = if known.is_empty() {
+            "add a table `[projects.NAME]` with its path to assay.toml".to_owned()
+        } else {
+            format!("projects in assay.toml: {}", known.join(", "))
+        };
+        faults.push(Diagnostic::new("E_PROJECT_UNKNOWN", message).at(row.place.clone()).hint(hint));
+    }
+    project.cloned()
+}
+
+fn golden_of(config: &Config, row: &CaseRow, faults: &mut Diagnostics) -> Option<Golden> {
+    let mut read = |path: &Path| {
+        let full = config.resolve(path);
+        match fs_err::read_to_string(&full) {
+            Ok(text) => Some((full, text)),
+            Err(error) => {
+                faults.push(
+                    Diagnostic::new(
+                        "E_GOLDEN_MISSING",
+                        format!("cannot read the golden `{}`: {}", path.display(), error.kind()),
+                    )
+                    .at(row.place.clone())
+                    .hint("paths start at the folder of assay.toml"),
+                );
+                None
+            }
+        }
+    };
+    let sql = read(&row.golden_sql);
+    let yaml = row.golden_yaml.as_deref().map(&mut read);
+    let (sql_path, sql) = sql?;
+    let yaml = match yaml {
+        Some(yaml) => Some(yaml?),
+        None => None,
+    };
+    Some(Golden { sql_path, sql, yaml })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_whole_ids() {
+        for (glob, text, expected) in [
+            ("*", "", true),
+            ("stg_*", "stg_orders", true),
+            ("stg_*", "int_stg_orders", false),
+            ("*_daily", "sales_daily", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*a*b*", "xaxbx", true),
+            ("*a*b", "xaxbx", false),
+        ] {
+            assert_eq!(matches_glob(glob, text), expected, "{glob} {text}");
+        }
+    }
+}
