@@ -46,7 +46,7 @@ pub struct Usage {
 }
 
 /// A tool call and how it ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ToolCallRecord {
     /// Tool name.
     pub name: String,

@@ -22,7 +22,8 @@ pub struct Cluster {
 pub fn bca_mean(clusters: &[Cluster], level: f64, seed: u64) -> Option<Interval> {
     const CHUNKS: u64 = 20;
     const DRAWS_A_CHUNK: usize = 500;
-    let clusters: Vec<Cluster> = clusters.iter().copied().filter(|c| c.size > 0 && c.sum.is_finite()).collect();
+    let clusters: Vec<Cluster> =
+        clusters.iter().copied().filter(|c| c.size > 0 && c.sum.is_finite()).collect();
     if clusters.len() < 2 {
         return None;
     }
@@ -49,8 +50,7 @@ pub fn bca_mean(clusters: &[Cluster], level: f64, seed: u64) -> Option<Interval>
     }
 
     let (sum, size) = clusters.iter().fold((0.0, 0), |(s, n), c| (s + c.sum, n + c.size));
-    let without: Vec<f64> =
-        clusters.iter().map(|c| (sum - c.sum) / (size - c.size).max(1) as f64).collect();
+    let without: Vec<f64> = clusters.iter().map(|c| (sum - c.sum) / (size - c.size).max(1) as f64).collect();
     let centre = without.iter().sum::<f64>() / without.len() as f64;
     let squares: f64 = without.iter().map(|m| (centre - m).powi(2)).sum();
     let cubes: f64 = without.iter().map(|m| (centre - m).powi(3)).sum();

@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn repeats_that_always_agree_count_once() {
-        let perfectly_correlated: Vec<(u64, u64)> = (0..20).map(|i| (if i < 12 { 5 } else { 0 }, 5)).collect();
+        let perfectly_correlated: Vec<(u64, u64)> =
+            (0..20).map(|i| (if i < 12 { 5 } else { 0 }, 5)).collect();
         assert_close(effective_size(&perfectly_correlated), 20.0 * 19.0 / 20.0, 1e-9);
         let all_pass = vec![(5, 5); 20];
         assert_close(effective_size(&all_pass), 20.0, 1e-9);

@@ -101,8 +101,10 @@ mod tests {
 
     #[test]
     fn larger_suites_see_smaller_changes() {
-        let seen: Vec<f64> =
-            [20, 60, 200, 2_000].iter().map(|n| detectable_difference(*n, 0.05, 0.05, 0.8).unwrap()).collect();
+        let seen: Vec<f64> = [20, 60, 200, 2_000]
+            .iter()
+            .map(|n| detectable_difference(*n, 0.05, 0.05, 0.8).unwrap())
+            .collect();
         assert!(seen.windows(2).all(|w| w[1] < w[0]), "{seen:?}");
     }
 }
