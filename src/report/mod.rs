@@ -1,1 +1,14 @@
-//! Reports from results: JSON, HTML, JUnit, Markdown, charts. Returns strings, touches no file.
+//! Reports from results: JSON, HTML, JUnit, Markdown, annotations, charts, a terminal summary. Returns strings,
+//! touches no file.
+//!
+//! [`Report`] is report.json, field by field. Every other form is made from it alone, so `report.json` is enough to
+//! make them all again.
+
+mod comparison;
+mod model;
+pub mod words;
+
+pub use comparison::{Comparison, Method, OutcomeMap, Verdict, compare};
+pub use model::{CaseInfo, CaseRow, PromptSummary, Report, SCHEMA, Slice, SliceKind, SliceTally};
+
+pub use crate::history::{PromptInfo, RunInfo};

@@ -252,7 +252,7 @@ mod tests {
         let all: Vec<CheckResult> = CheckId::ALL.into_iter().map(passed).collect();
         assert_eq!(score(&all), Some(1.0));
 
-        let mut contract = all.clone();
+        let mut contract = all;
         contract[0] = failed(CheckId::Contract);
         assert_eq!(score(&contract), Some(0.0));
 

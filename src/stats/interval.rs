@@ -64,7 +64,7 @@ pub fn effective_size(clusters: &[(u64, u64)]) -> f64 {
     let p = passed as f64 / n;
     let between: f64 = clusters.iter().map(|&(x, m)| (x as f64 - p * m as f64).powi(2)).sum();
     let clustered = between * groups / (groups - 1.0) / (n * n);
-    let independent = p * (1.0 - p) / n;
+    let independent = p * (1.0 - p) / (n - 1.0);
     (n / (clustered / independent).max(1.0)).max(1.0)
 }
 
@@ -129,7 +129,9 @@ mod tests {
     fn repeats_that_always_agree_count_once() {
         let perfectly_correlated: Vec<(u64, u64)> =
             (0..20).map(|i| (if i < 12 { 5 } else { 0 }, 5)).collect();
-        assert_close(effective_size(&perfectly_correlated), 20.0 * 19.0 / 20.0, 1e-9);
+        assert_close(effective_size(&perfectly_correlated), 20.0 * 95.0 / 99.0, 1e-9);
+        let single: Vec<(u64, u64)> = (0..20).map(|i| (u64::from(i < 12), 1)).collect();
+        assert_close(effective_size(&single), 20.0, 1e-9);
         let all_pass = vec![(5, 5); 20];
         assert_close(effective_size(&all_pass), 20.0, 1e-9);
         let alternating = vec![(2, 4); 20];

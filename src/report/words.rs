@@ -1,0 +1,169 @@
+//! The sentences that every form of the report shares.
+
+use super::comparison::{Comparison, Verdict};
+use super::model::{PromptSummary, Report};
+use crate::stats::interval::Interval;
+
+/// `78.3 %`; an en dash where there is no number.
+pub fn percent(rate: Option<f64>) -> String {
+    match rate {
+        Some(rate) if rate.is_finite() => format!("{:.1} %", rate * 100.0),
+        _ => "–".to_owned(),
+    }
+}
+
+/// `66.4–86.9 %`; an en dash where there is none.
+pub fn percent_interval(interval: Option<Interval>) -> String {
+    interval.map_or_else(|| "–".to_owned(), |i| format!("{:.1}–{:.1} %", i.lower * 100.0, i.upper * 100.0))
+}
+
+/// `+6.2`, `−3.0`: percentage points with a sign.
+pub fn points(delta: f64) -> String {
+    let value = format!("{:.1}", (delta * 100.0).abs());
+    if value == "0.0" {
+        return "0.0".to_owned();
+    }
+    format!("{}{value}", if delta < 0.0 { "−" } else { "+" })
+}
+
+/// `1 win`, `2 wins`.
+pub fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// `p = 0.031`, `p < 0.001`.
+pub fn p_value(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
+}
+
+/// `412 ms`, `1.3 s`, `2 min 5 s`.
+pub fn milliseconds(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1e3),
+        _ => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
+    }
+}
+
+/// A comparison in one sentence, without full stop.
+pub fn comparison(c: &Comparison) -> String {
+    let before = match &c.baseline_run {
+        Some(run) if c.baseline == c.candidate => format!("in run {run}"),
+        Some(run) => format!("{} in run {run}", c.baseline),
+        None => c.baseline.clone(),
+    };
+    let (Some(delta), true) = (c.delta, c.cases > 0) else {
+        return format!("{} and {before} have no judged case in common", c.candidate);
+    };
+    let verdict = match c.verdict {
+        Verdict::Better => format!("{} is better than {before}", c.candidate),
+        Verdict::Worse => format!("{} is worse than {before}", c.candidate),
+        Verdict::CannotTell => format!("can't tell {} from {before}", c.candidate),
+    };
+    let interval = c
+        .interval
+        .map_or_else(String::new, |i| format!(" (95 % interval {} to {})", points(i.lower), points(i.upper)));
+    format!(
+        "{verdict}: {} points{interval}, {}, {}, {}, {}",
+        points(delta),
+        count(c.wins, "win", "wins"),
+        count(c.losses, "loss", "losses"),
+        count(c.ties, "tie", "ties"),
+        p_value(c.p_adjusted),
+    )
+}
+
+/// What an undecided comparison could have shown; `None` for a decided one.
+pub fn power_note(c: &Comparison) -> Option<String> {
+    if c.verdict != Verdict::CannotTell || c.cases == 0 {
+        return None;
+    }
+    Some(match c.detectable {
+        Some(d) => format!(
+            "this suite can detect >= {} pp with 80 % power ({})",
+            (d * 100.0).ceil(),
+            count(c.cases, "case", "cases")
+        ),
+        None => format!(
+            "{} cannot show any difference with 80 % power: add cases",
+            count(c.cases, "case", "cases")
+        ),
+    })
+}
+
+/// A prompt version's result in one sentence, without full stop.
+pub fn prompt(p: &PromptSummary) -> String {
+    let judged = p.passed + p.failed;
+    if judged == 0 {
+        return format!("{}: nothing could be judged", p.name);
+    }
+    format!(
+        "{} passes {} of {judged}: {} (95 % interval {})",
+        p.name,
+        p.passed,
+        percent(p.pass_rate),
+        percent_interval(p.interval),
+    )
+}
+
+/// What could not be decided, in one sentence; `None` where everything was.
+pub fn undecided(report: &Report) -> Option<String> {
+    let tally = report.tally();
+    let mut parts = Vec::new();
+    if tally.errored > 0 {
+        parts.push(format!("{} could not be judged", count(tally.errored, "result", "results")));
+    }
+    if tally.skipped > 0 {
+        parts.push(format!("{} had no answer", count(tally.skipped, "result", "results")));
+    }
+    (!parts.is_empty()).then(|| format!("{}; not counted", parts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::comparison::{OutcomeMap, compare};
+
+    fn versus(before: &[bool], after: &[bool]) -> Comparison {
+        let map = |outcomes: &[bool]| -> OutcomeMap {
+            outcomes.iter().enumerate().map(|(i, p)| (format!("{i:03}"), (u64::from(*p), 1))).collect()
+        };
+        compare(("v1", None, &map(before)), ("v2", &map(after)))
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(percent(Some(0.7834)), "78.3 %");
+        assert_eq!(percent(None), "–");
+        assert_eq!(percent(Some(f64::NAN)), "–");
+        assert_eq!(
+            (points(0.062), points(-0.03), points(-0.0001)),
+            ("+6.2".into(), "−3.0".into(), "0.0".into())
+        );
+        assert_eq!((p_value(0.0312), p_value(0.0)), ("p = 0.031".into(), "p < 0.001".into()));
+        assert_eq!(milliseconds(125_400), "2 min 5 s");
+    }
+
+    #[test]
+    fn an_undecided_comparison_says_what_the_suite_could_have_shown() {
+        let flat = versus(&[true; 20], &[true; 20]);
+        assert_eq!(
+            comparison(&flat),
+            "can't tell v2 from v1: 0.0 points (95 % interval −16.1 to +16.1), 0 wins, 0 losses, 20 ties, p = 1.000"
+        );
+        assert_eq!(power_note(&flat).unwrap(), "this suite can detect >= 32 pp with 80 % power (20 cases)");
+        let tiny = versus(&[true; 3], &[false; 3]);
+        assert_eq!(
+            power_note(&tiny).unwrap(),
+            "3 cases cannot show any difference with 80 % power: add cases"
+        );
+    }
+
+    #[test]
+    fn a_decided_comparison_needs_no_power_note() {
+        let better = versus(&[false; 12], &[true; 12]);
+        assert!(comparison(&better).starts_with("v2 is better than v1: +100.0 points"));
+        assert_eq!(power_note(&better), None);
+        assert_eq!(comparison(&versus(&[], &[])), "v2 and v1 have no judged case in common");
+    }
+}
