@@ -1,6 +1,7 @@
 //! What is evaluated: cases (CSV), specs, prompt versions, goldens, projects.
 
 pub mod cases;
+pub mod prompts;
 pub mod spec;
 
 use std::collections::BTreeMap;
