@@ -1,3 +1,4 @@
 //! Child processes: dbt, duckdb, sqlfluff, git; limits of time and memory. The only module that starts a process.
 
+pub mod environment;
 pub mod process;

@@ -216,6 +216,14 @@ impl Program {
     /// # Errors
     /// When it cannot be started or waited for.
     pub async fn run(&self, limits: &Limits) -> io::Result<Finished> {
+        self.run_with(limits, &mut |_| {}).await
+    }
+
+    async fn run_with(
+        &self,
+        limits: &Limits,
+        on_stdout: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> io::Result<Finished> {
         let started = Instant::now();
         let mut running = self.spawn(limits)?;
         let input = running.stdin.take();
@@ -227,6 +235,7 @@ impl Program {
         };
         let mut stdout = Vec::new();
         let mut stderr = Vec::new();
+        let mut ignore = |_: &[u8]| {};
         let out = running.stdout.take();
         let err = running.stderr.take();
         let mut killed = None;
@@ -234,8 +243,8 @@ impl Program {
             let read = async {
                 let reads = async {
                     tokio::try_join!(
-                        read_capped(out, &mut stdout, limits.output),
-                        read_capped(err, &mut stderr, limits.output)
+                        read_capped(out, &mut stdout, limits.output, on_stdout),
+                        read_capped(err, &mut stderr, limits.output, &mut ignore)
                     )
                 };
                 tokio::join!(feed, reads).1
@@ -282,15 +291,34 @@ impl Program {
     /// # Errors
     /// When it cannot be started or waited for.
     pub fn run_blocking(&self, limits: &Limits) -> io::Result<Finished> {
+        self.run_blocking_lines(limits, |_| {})
+    }
+
+    /// [`Program::run_blocking`] that shows every line of stdout as it comes.
+    ///
+    /// # Errors
+    /// When it cannot be started or waited for.
+    pub fn run_blocking_lines(&self, limits: &Limits, mut on_line: impl FnMut(&str)) -> io::Result<Finished> {
+        let (sender, chunks) = std::sync::mpsc::channel::<Vec<u8>>();
         std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .build()?
-                        .block_on(self.run(limits))
-                })
-                .join()
+            // A thread of its own, since a runtime cannot be started inside another.
+            let run = scope.spawn(move || {
+                tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(self.run_with(
+                    limits,
+                    &mut |chunk| {
+                        let _ = sender.send(chunk.to_vec());
+                    },
+                ))
+            });
+            let mut pending = Vec::new();
+            for chunk in chunks {
+                pending.extend(chunk);
+                while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = pending.drain(..=end).collect();
+                    on_line(String::from_utf8_lossy(&line).trim_end());
+                }
+            }
+            run.join()
                 .unwrap_or_else(|_| Err(io::Error::other("the thread that waited for a child panicked")))
         })
     }
@@ -396,7 +424,12 @@ impl Drop for Running {
     }
 }
 
-async fn read_capped(pipe: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>, cap: usize) -> io::Result<()> {
+async fn read_capped(
+    pipe: Option<impl AsyncRead + Unpin>,
+    into: &mut Vec<u8>,
+    cap: usize,
+    on_chunk: &mut (dyn FnMut(&[u8]) + Send),
+) -> io::Result<()> {
     let Some(mut pipe) = pipe else { return Ok(()) };
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -405,7 +438,9 @@ async fn read_capped(pipe: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>, c
             return Ok(());
         }
         let room = cap.saturating_sub(into.len());
-        into.extend(buffer.iter().take(n.min(room)));
+        let kept = buffer.get(..n.min(room)).unwrap_or_default();
+        into.extend_from_slice(kept);
+        on_chunk(kept);
         if n > room {
             return Err(io::Error::other("output cap reached"));
         }
@@ -488,6 +523,15 @@ mod tests {
             .expect("sh starts");
         assert!(!finished.success());
         assert!(fs_err::metadata(dir.path().join("big")).expect("big").len() <= 1000);
+    }
+
+    #[test]
+    fn lines_are_shown_as_they_come() {
+        let mut lines = Vec::new();
+        sh("echo one; printf 'two\\nthree'")
+            .run_blocking_lines(&limits(), |line| lines.push(line.to_owned()))
+            .expect("sh starts");
+        assert_eq!(lines, ["one", "two"]);
     }
 
     #[test]
