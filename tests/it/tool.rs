@@ -7,7 +7,7 @@ use assay::tool::environment::{Existing, Status, Tools, ensure, probe};
 
 /// The shared tools of the integration tests.
 pub(crate) fn tools() -> Tools {
-    ensure(root(), &Existing::default(), &|line| eprintln!("{line}")).expect("the tools can be installed")
+    ensure(root(), &Existing::default(), &|_| {}).expect("the tools can be installed")
 }
 
 pub(crate) fn root() -> &'static Path {
