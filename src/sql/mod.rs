@@ -2,6 +2,7 @@
 //! tell two queries apart. Pure: no files, clock, network, processes or unseeded randomness.
 
 pub mod dialect;
+pub mod jinja;
 pub mod parse;
 pub mod schema;
 pub mod verdict;

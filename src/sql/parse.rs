@@ -50,3 +50,31 @@ pub fn parse_query(sql: &str, dialect: Dialect) -> Result<Query, ParseFault> {
         n => Err(ParseFault::Several(n)),
     }
 }
+
+/// A name as an identifier of the dialect: as it stands where that is a plain lower-case word, else quoted.
+pub fn quote_identifier(name: &str, dialect: Dialect) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !is_reserved(name);
+    if plain {
+        return name.to_owned();
+    }
+    let quote = if matches!(dialect, Dialect::BigQuery | Dialect::Databricks) { '`' } else { '"' };
+    let doubled: String =
+        name.chars().flat_map(|c| std::iter::repeat_n(c, if c == quote { 2 } else { 1 })).collect();
+    format!("{quote}{doubled}{quote}")
+}
+
+/// Whether a word needs quotes to be a table name in some dialect.
+fn is_reserved(word: &str) -> bool {
+    use sqlparser::keywords::{
+        ALL_KEYWORDS, ALL_KEYWORDS_INDEX, RESERVED_FOR_IDENTIFIER, RESERVED_FOR_TABLE_ALIAS,
+    };
+    let upper = word.to_ascii_uppercase();
+    ALL_KEYWORDS.binary_search(&upper.as_str()).is_ok_and(|index| {
+        let keyword = ALL_KEYWORDS_INDEX[index];
+        RESERVED_FOR_TABLE_ALIAS.contains(&keyword)
+            || RESERVED_FOR_IDENTIFIER.contains(&keyword)
+            || matches!(upper.as_str(), "SELECT" | "TABLE" | "USER" | "VALUES" | "ALL" | "DISTINCT" | "CASE")
+    })
+}

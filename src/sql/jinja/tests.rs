@@ -1,0 +1,227 @@
+use super::*;
+use crate::sql::parse::parse_query;
+
+fn context() -> Context {
+    Context::new(Dialect::DuckDb, "orders_daily")
+}
+
+fn sql(source: &str) -> String {
+    let rendered = render(source, &context()).expect("renders");
+    rendered.sql.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Renders, and holds that the result parses.
+fn placed(source: &str) -> String {
+    let text = sql(source);
+    if let Err(fault) = parse_query(&text, Dialect::DuckDb) {
+        panic!("{text}\n{fault}");
+    }
+    text
+}
+
+#[test]
+fn text_without_jinja_comes_through_byte_for_byte() {
+    let text = "select 'é' as x -- ok\r\nfrom t;\n";
+    assert_eq!(render(text, &context()).expect("renders").sql, text);
+}
+
+#[test]
+fn refs_and_sources_have_stable_names() {
+    assert_eq!(sql("select * from {{ ref('stg_orders') }}"), "select * from stg_orders");
+    assert_eq!(sql("select * from {{ ref('shop', 'stg_orders') }}"), "select * from stg_orders");
+    assert_eq!(sql("select * from {{ ref('orders', v=2) }}"), "select * from orders_v2");
+    assert_eq!(sql("select * from {{ source('raw', 'payments') }}"), "select * from raw.payments");
+    assert_eq!(sql("select * from {{ source('raw', 'Order') }}"), "select * from raw.\"Order\"");
+    assert_eq!(sql("select * from {{ ref('order') }}"), "select * from \"order\"");
+    assert_eq!(sql("select max(d) from {{ this }}"), "select max(d) from orders_daily");
+    assert_eq!(sql("{{ this.identifier }} {{ this.schema }}"), "orders_daily main");
+    let mut bigquery = Context::new(Dialect::BigQuery, "m");
+    assert_eq!(render("{{ source('a', 'B-c') }}", &bigquery).expect("renders").sql, "a.`B-c`");
+    bigquery.relations.insert("ref:x".to_owned(), "p.d.x".to_owned());
+    assert_eq!(render("{{ ref('x') }}", &bigquery).expect("renders").sql, "p.d.x");
+}
+
+#[test]
+fn what_is_read_is_recorded_by_the_functions() {
+    let source = "
+        {{ config(materialized='incremental', unique_key=['id', 'day'], tags=[\"x\"]) }}
+        {{ config({'on_schema_change': 'fail'}) }}
+        {#- {{ ref('in_a_jinja_comment') }} -#}
+        {% set models = ['a', 'b'] %}
+        -- {{ ref('in_a_sql_comment') }}
+        select * from (
+        {% for m in models %} select * from {{ ref(m) }} {% if not loop.last %} union all {% endif %} {% endfor %}
+        ) where x > {{ var('floor', 3) }} and s = '{{ source('raw', 'y') }}'
+        {% if is_incremental() %} and d > (select max(d) from {{ this }}) {% endif %}";
+    let rendered = render(source, &context()).expect("renders");
+    let refs: Vec<String> = rendered.refs.iter().map(ToString::to_string).collect();
+    assert_eq!(refs, ["in_a_sql_comment", "a", "b"]);
+    assert_eq!(rendered.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), ["raw.y"]);
+    assert_eq!(rendered.config["materialized"], "incremental");
+    assert_eq!(rendered.config["unique_key"], serde_json::json!(["id", "day"]));
+    assert_eq!(rendered.config["on_schema_change"], "fail");
+    assert!(rendered.uses_incremental && !rendered.uses_this && rendered.is_exact());
+    let incremental = Context { incremental: true, ..context() };
+    let rendered = render(source, &incremental).expect("renders");
+    assert!(rendered.uses_this && rendered.sql.contains("max(d) from orders_daily"));
+}
+
+#[test]
+fn opaque_calls_go_where_sql_has_a_place_for_them() {
+    let cases = [
+        ("{{ pkg.union_data(table='x') }}", "select * from pkg__union_data(jinja_kwarg('table', 'x'))"),
+        ("with a as ({{ m() }}) select * from a", "with a as (select * from m()) select * from a"),
+        ("with a as ({{ m() }} where x = 1) select 1", "with a as (select * from m() where x = 1) select 1"),
+        ("select * from {{ m('t') }} as x", "select * from m('t') as x"),
+        ("select * from a join {{ m() }} b on a.x = b.x", "select * from a join m() b on a.x = b.x"),
+        ("select a, {{ m() }} from t", "select a, m() from t"),
+        ("select {{ a() }} {{ b() }} from t", "select a() , b() from t"),
+        ("select a as b {{ m('p') }} from t", "select a as b , m('p') from t"),
+        ("select a {{ m('p') }}, c from t", "select a , m('p'), c from t"),
+        ("select {{ m(['a', 'b']) }} as id from t", "select m(jinja_list('a', 'b')) as id from t"),
+        ("select count(*) from t {{ dbt_utils.group_by(2) }}", "select count(*) from t group by 1, 2"),
+        ("select count(*) from t {{ dbt_utils.group_by(n=2) }}", "select count(*) from t group by 1, 2"),
+        ("select * from t where {{ m() }}", "select * from t where m()"),
+        ("select * from t where x = {{ m() }} and y", "select * from t where x = m() and y"),
+        ("select * from t {{ m() }} and y", "select * from t where m() and y"),
+        ("select * from t where x {{ m() }}", "select * from t where x and m()"),
+        ("select * from t where x in {{ m() }}", "select * from t where x in (m())"),
+        ("select * from t where x in ({{ m() }})", "select * from t where x in (m())"),
+        ("select cast(x as {{ dbt.type_string() }}) from t", "select cast(x as varchar) from t"),
+        ("select cast(x as {{ m() }}) from t", "select cast(x as m) from t"),
+        ("select x::{{ type_int() }} from t", "select x::integer from t"),
+        ("select x as {{ m() }} from t", "select x as m from t"),
+        ("select x as pre_{{ m() }}_post from t", "select x as pre_m_post from t"),
+        ("select * from {{ m() }}.orders", "select * from m.orders"),
+        ("select rank() over ({{ m() }}) from t", "select rank() over (partition by m()) from t"),
+        (
+            "select rank() over (partition by a {{ m() }} order by b) from t",
+            "select rank() over (partition by a , m() order by b) from t",
+        ),
+        ("select '{{ m('x') }}' from t", "select 'm(~x~)' from t"),
+        (
+            "select * from (select * from t) union all {{ m() }}",
+            "select * from (select * from t) union all select * from m()",
+        ),
+        (
+            "with a as (select 1), {{ m() }}, b as (select 2) select 1",
+            "with a as (select 1), m as (select * from m()), b as (select 2) select 1",
+        ),
+        ("select coalesce({{ m() }}, 0) from t", "select coalesce(m(), 0) from t"),
+        ("select * from t group by a {{ m() }}", "select * from t group by a , m()"),
+        (
+            "select case when {{ m() }} then 1 else {{ n() }} end from t",
+            "select case when m() then 1 else n() end from t",
+        ),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(placed(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn what_has_no_place_is_left_out_and_said() {
+    let rendered = render("{{ setup() }} select * from t {{ m() }}", &context()).expect("renders");
+    assert_eq!(rendered.unplaced, ["setup()", "m()"]);
+    assert!(!rendered.is_exact());
+}
+
+#[test]
+fn different_calls_never_render_alike() {
+    let calls = [
+        "m('a')",
+        "m(\"a'\")",
+        "m(['a'])",
+        "m(x='a')",
+        "m('a', 'b')",
+        "m(['a', 'b'])",
+        "m(1)",
+        "m('1')",
+        "m(none)",
+        "m('null')",
+        "m(true)",
+        "m({'a': 'b'})",
+        "m.a()",
+        "m('a').b()",
+        "m()['a']",
+        "m(n('a'))",
+        "m('n(~a~)')",
+        "m(ref('a'))",
+        "m(\"\\\\\")",
+    ];
+    let mut texts = indexmap::IndexMap::new();
+    for call in calls {
+        if let Some(other) = texts.insert(sql(&format!("select {{{{ {call} }}}}")), call) {
+            assert!(matches!((other, call), ("m('a')", "m(ref('a'))")), "{other} and {call}");
+        }
+    }
+}
+
+#[test]
+fn a_text_that_depends_on_the_unknown_says_so() {
+    for source in [
+        "{% if m() %}select 1{% else %}select 2{% endif %}",
+        "{% set x = m() %}{% set y = x %}select {{ 1 if y == 'a' else 2 }}",
+        "select {% for c in pkg.columns() %}{{ c }},{% endfor %} 1",
+        "{% if execute %}select 1{% else %}select 2{% endif %}",
+        "{% if var('nowhere') %}select 1{% endif %}",
+        "select '{{ m() | upper }}'",
+        "{% macro f(x) %}{% if x %}1{% endif %}{% endmacro %}select {{ f(m()) }}",
+    ] {
+        assert!(!render(source, &context()).expect("renders").undecided.is_empty(), "{source}");
+    }
+    for source in [
+        "{% if target.name == 'prod' %}select 1{% else %}select 2{% endif %}",
+        "{% for c in ['a', 'b'] %}{{ c | upper }}{% endfor %}",
+        "{% if var('x', 1) == 1 %}select 1{% endif %}",
+        "{% set c = ['a'] + ['b'] %}{{ c | join(', ') }}",
+    ] {
+        assert_eq!(render(source, &context()).expect("renders").undecided, [""; 0], "{source}");
+    }
+}
+
+#[test]
+fn faults_say_where() {
+    let fault = render("select 1\nfrom {{ ref('x' }}", &context()).expect_err("is no Jinja");
+    assert_eq!((fault.kind, fault.line), (JinjaFaultKind::Syntax, Some(2)));
+    let fault = render("select\n  {{ 1 + m() }}", &context()).expect_err("cannot add");
+    assert_eq!((fault.kind, fault.line, fault.column), (JinjaFaultKind::Render, Some(2), Some(6)));
+    let fault = render("{{ exceptions.raise_compiler_error('no') }}", &context()).expect_err("raises");
+    assert_eq!(
+        (fault.kind, fault.message.as_str()),
+        (JinjaFaultKind::Raised, "the model raises an error: no")
+    );
+    let fault = render("{% set x = [] %}{% do x.append(1) %}", &context()).expect_err("no append");
+    assert!(fault.message.contains("append"), "{fault}");
+}
+
+#[test]
+fn hostile_templates_end() {
+    let deep_calls = format!("{{{{ {}1{} }}}}", "m(".repeat(5_000), ")".repeat(5_000));
+    let long_sum = format!("{{{{ {} }}}}", vec!["1"; 50_000].join(" + "));
+    let long_path = format!("{{{{ m{} }}}}", ".a".repeat(50_000));
+    let deep_blocks = format!("{}{}", "{% if true %}".repeat(5_000), "{% endif %}".repeat(5_000));
+    let deep_lists = format!("{{{{ {}{} }}}}", "[".repeat(5_000), "]".repeat(5_000));
+    let nots = format!("{{{{ {} x }}}}", "not ".repeat(50_000));
+    let elifs = format!("{{% if a %}}{}{{% endif %}}", "{% elif b %}x".repeat(20_000));
+    for source in [
+        "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}".to_owned(),
+        "{% set x = 'aaaaaaaaaa' %}{% for i in range(60) %}{% set x = x ~ x %}{{ x }}{% endfor %}".to_owned(),
+        "{{ 'x' * 1000000000 }}".to_owned(),
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".to_owned(),
+        "{{ range(1000000000000) | list | length }}".to_owned(),
+        deep_calls,
+        long_sum,
+        long_path,
+        deep_blocks,
+        deep_lists,
+        nots,
+        elifs,
+    ] {
+        let start: String = source.chars().take(40).collect();
+        if let Ok(rendered) = render(&source, &context()) {
+            assert!(rendered.sql.len() <= MAX_RENDERED, "{start}");
+        }
+    }
+    assert!(render("select '\u{E0A5}'", &context()).is_err());
+}
