@@ -124,6 +124,7 @@ pub fn parse(
         return Vec::new();
     }
     let mut rows = Vec::new();
+    let mut lines = Lines { bytes, offset: 0, line: 1 };
     for record in records {
         let record = match record {
             Ok(record) => record,
@@ -132,7 +133,7 @@ pub fn parse(
                 break;
             }
         };
-        let place = Place::line(path, line_of(bytes, &record), &source);
+        let place = lines.place(path, &record);
         if record.len() != names.len() {
             faults.push(
                 Diagnostic::new(
@@ -151,11 +152,26 @@ pub fn parse(
     rows
 }
 
-/// The line on which a record starts. The reader's own count lags by one after CRLF, so newlines are counted here.
-fn line_of(bytes: &[u8], record: &csv::ByteRecord) -> usize {
-    let offset = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
-    let start = bytes[offset.min(bytes.len())..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-    bytes[..(offset + start).min(bytes.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
+/// Finds the line on which a record starts, counting on from the record before. The reader's own count lags by one
+/// after CRLF.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    fn place(&mut self, path: &Path, record: &csv::ByteRecord) -> Place {
+        let start = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
+        let start = start.min(self.bytes.len());
+        let blank = self.bytes[start..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        let passed = &self.bytes[self.offset..start + blank];
+        self.line += passed.iter().filter(|&&byte| byte == b'\n').count();
+        self.offset = start + blank;
+        let text = self.bytes[self.offset..].split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let text = String::from_utf8_lossy(text).trim_end_matches('\r').to_owned();
+        Place { path: path.to_path_buf(), line: Some(self.line), column: None, text: Some(text) }
+    }
 }
 
 /// The delimiter that splits the first line most often: comma, semicolon or tab.
