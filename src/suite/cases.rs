@@ -165,7 +165,7 @@ impl Lines<'_> {
         let start = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
         let start = start.min(self.bytes.len());
         let blank = self.bytes[start..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        let passed = &self.bytes[self.offset..start + blank];
+        let passed = self.bytes.get(self.offset..start + blank).unwrap_or_default();
         self.line += passed.iter().filter(|&&byte| byte == b'\n').count();
         self.offset = start + blank;
         let text = self.bytes[self.offset..].split(|&byte| byte == b'\n').next().unwrap_or_default();

@@ -1,0 +1,21 @@
+//! What happens during a run. The runner emits these; progress display and result log only consume them.
+
+use crate::score::CaseResult;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Work that comes before judging, e.g. setting up tools or preparing a project: a sentence.
+    Preparing(String),
+    /// Judging starts.
+    Started {
+        /// Results to come.
+        total: usize,
+        /// Results taken over from an earlier, interrupted run.
+        resumed: usize,
+    },
+    /// One result is there.
+    Finished(Box<CaseResult>),
+    /// An interruption was asked for: what is under way is finished, nothing new is started.
+    Interrupted,
+}
