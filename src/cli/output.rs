@@ -30,7 +30,7 @@ pub fn has_colour() -> bool {
 
 /// The width of the terminal, 100 when it is none.
 pub fn width() -> usize {
-    indicatif::TermLike::width(&console::Term::stderr()).into()
+    usize::from(console::Term::stderr().size().1)
 }
 
 /// Shows every fault with its source line, in the manner of rustc.
