@@ -1,5 +1,54 @@
 //! Judging a candidate: one file a check, in the order in which the first failure is reported.
+//!
+//! [`Judge::assess`] runs them all. What can be seen without running anything comes first (contract, name, safety,
+//! sources, YAML, tests, the SQL's meaning); a candidate that is unsafe is never given to dbt.
 
+pub mod contract;
+pub mod name;
 pub mod outcome;
 
+use crate::generate::answers::Answer;
+use crate::generate::contract::Candidate;
+use crate::sql::Comparison;
+use crate::suite::Case;
+
 pub use outcome::{CheckId, CheckResult, Finding, Outcome};
+
+/// What is known about one answer after all checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assessment {
+    /// Checks in reporting order.
+    pub checks: Vec<CheckResult>,
+    /// The SQL verdict against the golden; `None` when no SQL could be extracted.
+    pub golden: Option<Comparison>,
+    /// The candidate; `None` when the answer breaks the contract.
+    pub candidate: Option<Candidate>,
+}
+
+impl Assessment {
+    /// One check's result, everything else skipped because of it.
+    pub fn only(result: CheckResult) -> Self {
+        let reason = format!("`{}` {}", result.check, if result.outcome == Outcome::Errored { "errored" } else { "failed" });
+        let mut checks: Vec<CheckResult> = CheckId::ALL
+            .into_iter()
+            .filter(|&check| check != result.check)
+            .map(|check| CheckResult::skipped(check, reason.clone()))
+            .collect();
+        checks.push(result);
+        checks.sort_by_key(|result| result.check);
+        Self { checks, golden: None, candidate: None }
+    }
+}
+
+/// Judges answers.
+pub struct Judge {}
+
+impl Judge {
+    /// Runs every check on an answer.
+    pub async fn assess(&self, case: &Case, answer: &Answer) -> Assessment {
+        let (contract, candidate) = contract::check(answer);
+        let Some(candidate) = candidate else { return Assessment::only(contract) };
+        let checks = vec![contract, name::check(&candidate.model_name, &case.model)];
+        Assessment { checks, golden: None, candidate: Some(candidate) }
+    }
+}

@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 
 use crate::check::outcome::{CheckId, CheckResult};
 use crate::check::{Assessment, Judge};
-use crate::score::{self, CaseResult};
+use crate::generate::answers::Answer;
+use crate::score::CaseResult;
 use crate::suite::{Case, Suite};
 
 use super::answers::{AnswerFault, Answers};
@@ -113,16 +114,16 @@ async fn judge_cell(
     let case = &suite.cases[cell.case];
     let answer = match answers.get(&suite, &cell).await {
         Ok(Some(answer)) => answer,
-        Ok(None) => return score::skipped(&case.id, &cell.prompt, cell.trial, &case.tags, case.cluster.as_deref()),
+        Ok(None) => return result_of(case, &cell, None, Assessment { checks: Vec::new(), golden: None, candidate: None }),
         Err(fault) => return errored(case, &cell, &fault),
     };
     let assessment = judge.assess(case, &answer).await;
-    result_of(case, &cell, assessment, answer.usage, answer.latency_ms)
+    result_of(case, &cell, Some(answer), assessment)
 }
 
 fn errored(case: &Case, cell: &Cell, fault: &AnswerFault) -> CaseResult {
     let check = CheckResult::errored(CheckId::Contract, fault.class.clone(), fault.message.clone());
-    result_of(case, cell, Assessment::only(check), None, None)
+    result_of(case, cell, None, Assessment::only(check))
 }
 
 fn panicked(case: &Case, cell: &Cell, error: tokio::task::JoinError) -> CaseResult {
@@ -135,5 +136,27 @@ fn panicked(case: &Case, cell: &Cell, error: tokio::task::JoinError) -> CaseResu
         Err(error) => error.to_string(),
     };
     let check = CheckResult::errored(CheckId::Contract, "panic", format!("a check panicked: {cause}"));
-    result_of(case, cell, Assessment::only(check), None, None)
+    result_of(case, cell, None, Assessment::only(check))
+}
+
+fn result_of(case: &Case, cell: &Cell, answer: Option<Answer>, assessment: Assessment) -> CaseResult {
+    let mut result = CaseResult::new(&case.id, &cell.prompt, cell.trial, assessment.checks);
+    result.golden = assessment.golden;
+    result.tags.clone_from(&case.tags);
+    result.cluster.clone_from(&case.cluster);
+    if let Some(answer) = answer {
+        result.usage = answer.usage;
+        result.latency_ms = answer.latency_ms;
+        result.tool_calls = answer.tool_calls;
+        result.finish_reason = answer.finish_reason;
+        if assessment.candidate.is_none() {
+            result.answer = Some(answer.output_text);
+        }
+    }
+    if let Some(candidate) = assessment.candidate {
+        result.candidate_sql = Some(candidate.sql);
+        result.candidate_yaml = Some(candidate.schema_yaml);
+        result.review_notes = candidate.review_notes;
+    }
+    result
 }
