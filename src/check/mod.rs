@@ -7,6 +7,10 @@ pub mod contract;
 pub mod name;
 pub mod outcome;
 
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::diagnostic::Diagnostics;
 use crate::generate::answers::Answer;
 use crate::generate::contract::Candidate;
 use crate::sql::Comparison;
@@ -28,7 +32,11 @@ pub struct Assessment {
 impl Assessment {
     /// One check's result, everything else skipped because of it.
     pub fn only(result: CheckResult) -> Self {
-        let reason = format!("`{}` {}", result.check, if result.outcome == Outcome::Errored { "errored" } else { "failed" });
+        let reason = format!(
+            "`{}` {}",
+            result.check,
+            if result.outcome == Outcome::Errored { "errored" } else { "failed" }
+        );
         let mut checks: Vec<CheckResult> = CheckId::ALL
             .into_iter()
             .filter(|&check| check != result.check)
@@ -44,6 +52,24 @@ impl Assessment {
 pub struct Judge {}
 
 impl Judge {
+    /// Prepares to judge: with tools, sets up their environment and a template of each project.
+    ///
+    /// # Errors
+    /// Faults of projects and tools.
+    pub async fn new(
+        _config: &Config,
+        _cases: &[Case],
+        _tools: bool,
+        _progress: impl Fn(&str),
+    ) -> Result<Self, Diagnostics> {
+        Ok(Self {})
+    }
+
+    /// Versions of the tools that judge.
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// Runs every check on an answer.
     pub async fn assess(&self, case: &Case, answer: &Answer) -> Assessment {
         let (contract, candidate) = contract::check(answer);

@@ -7,8 +7,13 @@ pub fn check(candidate: &str, wanted: &str) -> CheckResult {
     let findings = if candidate == wanted {
         Vec::new()
     } else {
-        vec![Finding::new("wrong_name", format!("the model is called `{candidate}`, `{wanted}` was asked for"))
-            .at("/model_name")]
+        vec![
+            Finding::new(
+                "wrong_name",
+                format!("the model is called `{candidate}`, `{wanted}` was asked for"),
+            )
+            .at("/model_name"),
+        ]
     };
     CheckResult::from_findings(CheckId::Name, findings)
 }

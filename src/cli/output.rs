@@ -1,6 +1,6 @@
 //! The only printer. Machine output goes to standard output, talk to standard error; no colour is needed to understand
 //! anything, and colour is used only on a terminal without `NO_COLOR`.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the only printer")]
+#![expect(clippy::print_stderr, reason = "the only printer")]
 
 use std::io::{IsTerminal, Write};
 

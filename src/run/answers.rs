@@ -39,9 +39,39 @@ impl Answers {
     pub async fn get(&self, suite: &Suite, cell: &Cell) -> Result<Option<Answer>, AnswerFault> {
         let case = &suite.cases[cell.case];
         match self {
-            Self::File(answers) => Ok(answers.get(&(case.id.clone(), cell.prompt.clone(), cell.trial)).cloned()),
+            Self::File(answers) => {
+                Ok(answers.get(&(case.id.clone(), cell.prompt.clone(), cell.trial)).cloned())
+            }
             Self::Baseline(baseline) => Ok(Some(baseline.answer(suite, cell.case, &cell.prompt, cell.trial))),
         }
+    }
+}
+
+impl Answers {
+    /// Refuses answers to cases that the evaluation does not know at all.
+    ///
+    /// # Errors
+    /// `E_ANSWERS_CASE`, when none of the answers belongs to a selected case.
+    pub fn check_cases(&self, path: &Path, suite: &Suite) -> Result<(), Diagnostics> {
+        let Self::File(answers) = self else { return Ok(()) };
+        if answers.keys().any(|(id, ..)| suite.cases.iter().any(|case| case.id == *id)) {
+            return Ok(());
+        }
+        Err(Diagnostic::new("E_ANSWERS_CASE", "no answer belongs to a selected case")
+            .at(Place::file(path))
+            .hint("`case` holds the id of a row of the cases")
+            .into())
+    }
+
+    /// A hash over the answers of one prompt version.
+    pub fn hash_of(&self, prompt: &str) -> String {
+        let mut hasher = blake3::Hasher::new();
+        if let Self::File(answers) = self {
+            for ((case, _, trial), answer) in answers.iter().filter(|((_, name, _), _)| name == prompt) {
+                hasher.update(format!("{case} {trial} {:?}", answer.output_text).as_bytes());
+            }
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
     }
 }
 
@@ -87,7 +117,8 @@ pub fn read_file(path: &Path) -> Result<(Answers, Vec<String>), Diagnostics> {
         }
     }
     if answers.is_empty() && faults.0.is_empty() {
-        faults.push(Diagnostic::new("E_ANSWERS_READ", "there is no answer in the file").at(Place::file(path)));
+        faults
+            .push(Diagnostic::new("E_ANSWERS_READ", "there is no answer in the file").at(Place::file(path)));
     }
     faults.into_result((Answers::File(answers), prompts))
 }

@@ -1,10 +1,13 @@
 //! What happens during a run. The runner emits these; progress display and result log only consume them.
 
+use crate::diagnostic::Diagnostic;
 use crate::score::CaseResult;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// Something doubtful that stops nothing.
+    Warning(Diagnostic),
     /// Work that comes before judging, e.g. setting up tools or preparing a project: a sentence.
     Preparing(String),
     /// Judging starts.

@@ -6,3 +6,244 @@ pub mod event;
 pub mod plan;
 pub mod runner;
 pub mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use crate::check::Judge;
+use crate::config::Config;
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::generate::contract::CONTRACT_JSON;
+use crate::history::{PromptInfo, RunInfo};
+use crate::score::CaseResult;
+use crate::suite::{Case, Filter, Suite};
+
+use answers::{Answers, BASELINE_PREFIX};
+use baseline::Baseline;
+use event::Event;
+use plan::Shard;
+use store::{Manifest, Store};
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Id of the run.
+    pub id: String,
+    /// When it begins.
+    pub started: Timestamp,
+    /// Which cases.
+    pub filter: Filter,
+    /// Which prompt versions; empty: all.
+    pub prompts: Vec<String>,
+    /// Repeats.
+    pub trials: u32,
+    /// Where answers come from.
+    pub source: Source,
+    /// Cells under way at a time, at least 1.
+    pub jobs: usize,
+    /// Which part of the cases.
+    pub shard: Option<Shard>,
+    /// Folder of the run; an earlier, interrupted run of the same plan in it is finished.
+    pub folder: PathBuf,
+    /// Whether tools may be started; without them the checks are static.
+    pub tools: bool,
+}
+
+/// Where answers come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Answers made elsewhere: a file, or `baseline:NAME`.
+    Answers(String),
+}
+
+/// A run that has come to an end.
+#[derive(Debug)]
+pub struct Run {
+    /// What was run.
+    pub info: RunInfo,
+    /// Prompt versions, in report order.
+    pub prompts: Vec<PromptInfo>,
+    /// The cases.
+    pub suite: Arc<Suite>,
+    /// Results in plan order.
+    pub results: Vec<CaseResult>,
+    /// Whether it was stopped before the end; it can be resumed.
+    pub interrupted: bool,
+}
+
+/// Loads, plans, judges.
+///
+/// # Errors
+/// All faults of configuration, cases and answers; a run folder that cannot be written.
+pub async fn execute(
+    config: &Config,
+    request: Request,
+    events: mpsc::UnboundedSender<Event>,
+    stop: watch::Receiver<bool>,
+) -> Result<Run, Diagnostics> {
+    let suite = Arc::new(Suite::load(config, &request.filter)?);
+    for warning in &suite.warnings {
+        let _ = events.send(Event::Warning(warning.clone()));
+    }
+    let (answers, prompts) = open_answers(&request, &suite)?;
+    let prompts = select_prompts(prompts, &request.prompts)?;
+    let names: Vec<String> = prompts.iter().map(|prompt| prompt.name.clone()).collect();
+    let cells = plan::plan(&suite, &names, request.trials, request.shard)?;
+    let suite_hash = hash_suite(&suite.cases);
+    let manifest = Manifest {
+        version: store::VERSION,
+        fingerprint: fingerprint(config, &request, &suite_hash, &prompts),
+        cells: cells.len(),
+    };
+    let (mut store, finished) = Store::open(&request.folder, &manifest)?;
+    let judge = Judge::new(config, &suite.cases, request.tools, |text| {
+        let _ = events.send(Event::Preparing(text.to_owned()));
+    })
+    .await?;
+    let versions = judge.versions();
+    let runner = runner::Runner {
+        suite: Arc::clone(&suite),
+        answers: Arc::new(answers),
+        judge: Arc::new(judge),
+        jobs: request.jobs,
+        events,
+        stop,
+    };
+    let outcome = runner.run(&cells, finished, &mut store).await.map_err(|error| {
+        Diagnostic::new("E_RUN_FOLDER", format!("cannot keep the results: {error}"))
+            .at(Place::file(&request.folder))
+            .hint("free some space and resume the run")
+    })?;
+    let info = RunInfo {
+        id: request.id.clone(),
+        started: request.started,
+        assay: env!("CARGO_PKG_VERSION").to_owned(),
+        suite: suite_name(&suite.cases),
+        suite_hash,
+        mode: match &request.source {
+            Source::Answers(source) => source.clone(),
+        },
+        complete: !outcome.interrupted && request.shard.is_none(),
+        filters: filters(&request),
+        versions,
+        hashes: [("contract".to_owned(), short_hash(CONTRACT_JSON.as_bytes()))].into(),
+        notes: if request.tools {
+            Vec::new()
+        } else {
+            vec!["no tool was run: static checks only".to_owned()]
+        },
+        ..RunInfo::default()
+    };
+    Ok(Run { info, prompts, suite, results: outcome.results, interrupted: outcome.interrupted })
+}
+
+fn open_answers(request: &Request, suite: &Suite) -> Result<(Answers, Vec<PromptInfo>), Diagnostics> {
+    let Source::Answers(source) = &request.source;
+    if let Some(name) = source.strip_prefix(BASELINE_PREFIX) {
+        let baseline = Baseline::from_name(name).ok_or_else(|| {
+            Diagnostic::new("E_BASELINE_UNKNOWN", format!("there is no built-in system `{name}`"))
+                .hint("baseline:null, baseline:golden, baseline:shuffled-golden")
+        })?;
+        let prompt = PromptInfo {
+            name: source.clone(),
+            provider: "built-in".to_owned(),
+            model: baseline.name().to_owned(),
+            ..PromptInfo::default()
+        };
+        return Ok((Answers::Baseline(baseline), vec![prompt]));
+    }
+    let path = Path::new(source);
+    let (answers, prompts) = answers::read_file(path)?;
+    answers.check_cases(path, suite)?;
+    let infos = prompts
+        .into_iter()
+        .map(|name| PromptInfo {
+            hash: answers.hash_of(&name),
+            name,
+            provider: "answers".to_owned(),
+            model: "unknown".to_owned(),
+            ..PromptInfo::default()
+        })
+        .collect();
+    Ok((answers, infos))
+}
+
+fn select_prompts(known: Vec<PromptInfo>, wanted: &[String]) -> Result<Vec<PromptInfo>, Diagnostics> {
+    if wanted.is_empty() {
+        return Ok(known);
+    }
+    let mut faults = Diagnostics::default();
+    for name in wanted.iter().filter(|name| !known.iter().any(|prompt| prompt.name == **name)) {
+        let names: Vec<&str> = known.iter().map(|prompt| prompt.name.as_str()).collect();
+        faults.push(
+            Diagnostic::new("E_PROMPT_UNKNOWN", format!("prompt version `{name}` is unknown"))
+                .hint(format!("prompt versions: {}", names.join(", "))),
+        );
+    }
+    faults.into_result(known.into_iter().filter(|prompt| wanted.contains(&prompt.name)).collect())
+}
+
+/// Everything that decides a result, so that a resumed run cannot mix two judges or two suites.
+fn fingerprint(config: &Config, request: &Request, suite_hash: &str, prompts: &[PromptInfo]) -> String {
+    let prompts: Vec<(&str, &str)> = prompts.iter().map(|p| (p.name.as_str(), p.hash.as_str())).collect();
+    let shard = request.shard.map(|shard| shard.to_string());
+    let text = format!(
+        "{} {suite_hash} {prompts:?} {:?} {} {shard:?} {:?} {:?} {}",
+        env!("CARGO_PKG_VERSION"),
+        request.source,
+        request.trials,
+        config.checks,
+        config.dbt,
+        request.tools
+    );
+    short_hash(text.as_bytes())
+}
+
+/// A hash over cases, specs and goldens: two runs with the same one judged the same thing.
+fn hash_suite(cases: &[Case]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for case in cases {
+        let text = format!(
+            "{:?}",
+            (
+                (&case.id, &case.spec.text, &case.model, &case.project.name, &case.golden.sql),
+                (&case.golden.yaml.as_ref().map(|(_, text)| text), &case.target_sql, &case.target_yaml),
+                (&case.approved, &case.required_tests, &case.grain, &case.materialized, &case.pii),
+                (case.dialect, case.weight.to_bits(), &case.as_of),
+            )
+        );
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..16].to_owned()
+}
+
+/// The names of the CSV files, joined by `+`.
+fn suite_name(cases: &[Case]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for case in cases {
+        let name = case.place.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join("+")
+}
+
+fn filters(request: &Request) -> Vec<String> {
+    let named = |key: &str, values: &[String]| {
+        values.iter().map(|value| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    let mut filters = named("suite", &request.filter.suites);
+    filters.extend(named("case", &request.filter.cases));
+    filters.extend(named("tag", &request.filter.tags));
+    filters.extend(named("prompt", &request.prompts));
+    filters.extend(request.shard.map(|shard| format!("shard={shard}")));
+    filters
+}

@@ -74,7 +74,9 @@ pub fn plan(
     // An empty shard of a non-empty plan is fine: the other shards hold the cases.
     if cells.is_empty() && (prompts.is_empty() || shard.is_none()) {
         return Err(Diagnostic::new("E_NOTHING_SELECTED", "there is nothing to judge")
-            .hint("no prompt version is selected: check --prompt, --answers and the folder of prompt versions")
+            .hint(
+                "no prompt version is selected: check --prompt, --answers and the folder of prompt versions",
+            )
             .into());
     }
     Ok(cells)

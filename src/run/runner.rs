@@ -57,10 +57,12 @@ impl Runner {
         let key = |cell: &Cell| (self.suite.cases[cell.case].id.clone(), cell.prompt.clone(), cell.trial);
         let planned: std::collections::BTreeSet<Key> = cells.iter().map(key).collect();
         finished.retain(|key, _| planned.contains(key));
-        let mut slots: Vec<Option<CaseResult>> = cells.iter().map(|cell| finished.remove(&key(cell))).collect();
+        let mut slots: Vec<Option<CaseResult>> =
+            cells.iter().map(|cell| finished.remove(&key(cell))).collect();
         let resumed = slots.iter().flatten().count();
         let _ = self.events.send(Event::Started { total: cells.len(), resumed });
-        let mut open = (0..cells.len()).filter(|&index| slots[index].is_none()).collect::<Vec<_>>().into_iter();
+        let mut open =
+            (0..cells.len()).filter(|&index| slots[index].is_none()).collect::<Vec<_>>().into_iter();
         let mut tasks: JoinSet<CaseResult> = JoinSet::new();
         let mut index_of = BTreeMap::new();
         let mut interrupted = *self.stop.borrow();
@@ -105,16 +107,18 @@ impl Runner {
     }
 }
 
-async fn judge_cell(
-    suite: Arc<Suite>,
-    answers: Arc<Answers>,
-    judge: Arc<Judge>,
-    cell: Cell,
-) -> CaseResult {
+async fn judge_cell(suite: Arc<Suite>, answers: Arc<Answers>, judge: Arc<Judge>, cell: Cell) -> CaseResult {
     let case = &suite.cases[cell.case];
     let answer = match answers.get(&suite, &cell).await {
         Ok(Some(answer)) => answer,
-        Ok(None) => return result_of(case, &cell, None, Assessment { checks: Vec::new(), golden: None, candidate: None }),
+        Ok(None) => {
+            return result_of(
+                case,
+                &cell,
+                None,
+                Assessment { checks: Vec::new(), golden: None, candidate: None },
+            );
+        }
         Err(fault) => return errored(case, &cell, &fault),
     };
     let assessment = judge.assess(case, &answer).await;

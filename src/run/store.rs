@@ -45,7 +45,8 @@ impl Store {
         manifest: &Manifest,
     ) -> Result<(Self, BTreeMap<Key, CaseResult>), Diagnostics> {
         let fault = |error: std::io::Error| {
-            Diagnostic::new("E_RUN_FOLDER", format!("cannot keep the results: {error}")).at(Place::file(folder))
+            Diagnostic::new("E_RUN_FOLDER", format!("cannot keep the results: {error}"))
+                .at(Place::file(folder))
         };
         fs_err::create_dir_all(folder).map_err(fault)?;
         let manifest_path = folder.join("manifest.json");

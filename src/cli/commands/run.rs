@@ -1,0 +1,197 @@
+//! `assay run`: judge, write the reports, say what came out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use crate::cli::args::RunArgs;
+use crate::cli::exit::Exit;
+use crate::cli::{output, progress};
+use crate::config::Config;
+use crate::diagnostic::{Diagnostic, Place};
+use crate::history;
+use crate::report::{CaseInfo, CaseRow, Report, words};
+use crate::run::{self, Request, Run, Source};
+use crate::suite::{Case, Filter};
+
+/// Runs the line and writes `report.json`, `report.html`, `junit.xml` and `summary.md` into the run's folder.
+///
+/// # Errors
+/// Faults in what was given, and files that cannot be written.
+pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
+    let request = request(config, args)?;
+    let folder = request.folder.clone();
+    let resume = resume_command(&folder);
+    let started = std::time::Instant::now();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let mut run = runtime.block_on(async {
+        let (events, received) = mpsc::unbounded_channel();
+        let (stopper, stop) = watch::channel(false);
+        let display = tokio::spawn(progress::show(received));
+        let signals = tokio::spawn(watch_signals(stopper));
+        let run = run::execute(config, request, events, stop).await;
+        signals.abort();
+        let _ = display.await;
+        run
+    })?;
+    run.info.seconds = started.elapsed().as_secs_f64();
+    if run.interrupted {
+        output::talk(&format!("{} results are kept; finish with:\n  {resume}", run.results.len()));
+        return Ok(Exit::Interrupted);
+    }
+    let report = record(config, run)?;
+    write_reports(&folder, &report)?;
+    for prompt in &report.prompts {
+        output::data(&words::prompt(prompt));
+    }
+    output::data(&format!("\nreport: {}", folder.join("report.json").display()));
+    Ok(verdict(config, &report))
+}
+
+fn request(config: &Config, args: &RunArgs) -> anyhow::Result<Request> {
+    let started = now();
+    let runs = config.resolve(&config.paths.reports).join("runs");
+    let (id, folder) = match (&args.resume, &args.out) {
+        (Some(resume), _) => {
+            let named = Path::new(resume);
+            let folder = if named.is_dir() { named.to_path_buf() } else { runs.join(resume) };
+            if !folder.join("manifest.json").is_file() {
+                return Err(crate::diagnostic::Diagnostics::from(
+                    Diagnostic::new("E_RUN_UNKNOWN", format!("there is no run `{resume}` to resume"))
+                        .at(Place::file(&folder)),
+                )
+                .into());
+            }
+            (folder.file_name().unwrap_or_default().to_string_lossy().into_owned(), folder)
+        }
+        (None, Some(out)) => (new_id(started), out.clone()),
+        (None, None) => {
+            let id = new_id(started);
+            let folder = runs.join(&id);
+            (id, folder)
+        }
+    };
+    let Some(answers) = args.answers.clone() else {
+        return Err(crate::diagnostic::Diagnostics::from(Diagnostic::new(
+            "E_ANSWERS_READ",
+            "no answers are given",
+        ))
+        .into());
+    };
+    Ok(Request {
+        id,
+        started,
+        filter: Filter { suites: args.suite.clone(), cases: args.case.clone(), tags: args.tag.clone() },
+        prompts: args.prompt.clone(),
+        trials: args.trials.unwrap_or(config.run.trials),
+        source: Source::Answers(answers),
+        jobs: args.jobs.map_or(config.run.jobs, usize::from).max(1),
+        shard: args.shard,
+        folder,
+        tools: !args.no_dbt,
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a run begins now; everything below is told the time")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Sortable by time, and unique to the millisecond.
+fn new_id(started: Timestamp) -> String {
+    started.strftime("%Y-%m-%dT%H-%M-%S-%3f").to_string()
+}
+
+fn resume_command(folder: &Path) -> String {
+    format!("assay run --resume {} (with the same options)", folder.display())
+}
+
+/// The first Ctrl-C lets what is under way finish, the second ends the process at once.
+async fn watch_signals(stopper: watch::Sender<bool>) {
+    let mut asked = false;
+    while tokio::signal::ctrl_c().await.is_ok() {
+        if asked {
+            #[expect(clippy::disallowed_methods, clippy::exit, reason = "the second Ctrl-C means at once")]
+            std::process::exit(Exit::Interrupted.code().into());
+        }
+        asked = true;
+        let _ = stopper.send(true);
+    }
+}
+
+/// Adds the run to the history, unless it is partial, and builds its report.
+fn record(config: &Config, run: Run) -> anyhow::Result<Report> {
+    let path = config.resolve(&config.paths.reports).join("history.jsonl");
+    let whole = run.info.complete && run.info.filters.is_empty() && !run.info.mode.starts_with("baseline:");
+    if whole {
+        let records = history::HistoryRecord::from_run(&run.info, &run.prompts, &run.results);
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        history::append(&path, &records).context("failed to add to the history")?;
+    }
+    let known = history::load(&path).context("failed to read the history")?;
+    let cases = run.suite.cases.iter().map(case_info).collect();
+    Ok(Report::new(run.info, run.prompts, cases, run.results, &known.records))
+}
+
+fn case_info(case: &Case) -> CaseInfo {
+    CaseInfo {
+        id: case.id.clone(),
+        title: case.spec.point(crate::suite::spec::Point::BusinessQuestion).to_owned(),
+        project: case.project.name.clone(),
+        model: case.model.clone(),
+        tags: case.tags.clone(),
+        cluster: case.cluster.clone(),
+        spec: case.spec.text.clone(),
+        golden_sql: case.golden.sql.clone(),
+        golden_yaml: case.golden.yaml.as_ref().map(|(_, text)| text.clone()),
+        row: case
+            .place
+            .line
+            .map(|line| CaseRow { file: case.place.path.display().to_string(), line: line as u64 }),
+        ..CaseInfo::default()
+    }
+}
+
+fn write_reports(folder: &Path, report: &Report) -> anyhow::Result<()> {
+    let files: [(&str, String); 1] = [("report.json", report.to_json())];
+    for (name, text) in files {
+        // Written beside and renamed: a reader never sees half a report.
+        let path: PathBuf = folder.join(name);
+        let partial = folder.join(format!(".{name}.partial"));
+        fs_err::write(&partial, text).context("failed to write a report")?;
+        fs_err::rename(&partial, &path).context("failed to write a report")?;
+    }
+    Ok(())
+}
+
+/// The exit code, with the reason on standard error when it is not 0.
+fn verdict(config: &Config, report: &Report) -> Exit {
+    let tally = report.tally();
+    let judged = tally.passed + tally.failed;
+    let undecided = tally.errored as f64 / (judged + tally.errored).max(1) as f64;
+    if judged == 0 || undecided > config.run.max_errored {
+        output::talk(&format!(
+            "could not be judged: {} of {} results errored or have no answer",
+            tally.errored + tally.skipped,
+            tally.total()
+        ));
+        return Exit::Undecided;
+    }
+    let best = report.prompts.iter().filter_map(|prompt| prompt.pass_rate).fold(0.0_f64, f64::max);
+    if best < config.run.floor {
+        output::talk(&format!(
+            "below the floor: the best prompt version passes {:.1} %, run.floor asks for {:.1} %",
+            best * 100.0,
+            config.run.floor * 100.0
+        ));
+        return Exit::Regression;
+    }
+    Exit::Fine
+}
