@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
 use crate::sql::Dialect;
 
 /// The commented default file.
@@ -197,9 +197,12 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, Diagnostics> {
         let path = path.unwrap_or_else(|| Path::new(FILE_NAME));
         let text = fs_err::read_to_string(path).map_err(|error| {
-            Diagnostic::new("E_CONFIG_MISSING", format!("cannot read the configuration: {}", error.kind()))
-                .at(Place::file(path))
-                .hint("run `assay init` to write one, or name another with --config")
+            Diagnostic::new(
+                "E_CONFIG_MISSING",
+                format!("cannot read the configuration: {}", io_reason(&error)),
+            )
+            .at(Place::file(path))
+            .hint("run `assay init` to write one, or name another with --config")
         })?;
         let mut config = Self::parse(path, &text)?;
         config.root = path.parent().unwrap_or(Path::new("")).to_path_buf();

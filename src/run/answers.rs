@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
 use crate::generate::answers::Answer;
 use crate::suite::Suite;
 
@@ -81,7 +81,7 @@ impl Answers {
 /// `E_ANSWERS_READ`, `E_ANSWERS_LINE`, `E_ANSWERS_DUPLICATE`, `E_ANSWERS_CASE`: all of them in one go.
 pub fn read_file(path: &Path) -> Result<(Answers, Vec<String>), Diagnostics> {
     let text = fs_err::read_to_string(path).map_err(|error| {
-        Diagnostic::new("E_ANSWERS_READ", format!("cannot read the answers: {}", error.kind()))
+        Diagnostic::new("E_ANSWERS_READ", format!("cannot read the answers: {}", io_reason(&error)))
             .at(Place::file(path))
             .hint("one JSON object a line: {\"case\": ..., \"prompt\": ..., \"trial\": 0, \"output_text\": ...}")
     })?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::dbt::test_syntax::TestEntry;
-use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
 use crate::sql::Dialect;
 
 use super::spec::Approved;
@@ -79,7 +79,7 @@ pub fn read(path: &Path, faults: &mut Diagnostics, warnings: &mut Vec<Diagnostic
         Ok(bytes) => bytes,
         Err(error) => {
             faults.push(
-                Diagnostic::new("E_CSV_READ", format!("cannot read the cases: {}", error.kind()))
+                Diagnostic::new("E_CSV_READ", format!("cannot read the cases: {}", io_reason(&error)))
                     .at(Place::file(path)),
             );
             return Vec::new();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dbt::test_syntax::TestEntry;
-use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
 use crate::sql::Dialect;
 
 use cases::CaseRow;
@@ -286,7 +286,7 @@ fn spec_of(
             faults.push(
                 Diagnostic::new(
                     "E_SPEC_MISSING",
-                    format!("cannot read the spec `{}`: {}", row.spec.display(), error.kind()),
+                    format!("cannot read the spec `{}`: {}", row.spec.display(), io_reason(&error)),
                 )
                 .at(row.place.clone())
                 .hint("paths start at the folder of assay.toml"),
@@ -331,7 +331,7 @@ fn golden_of(config: &Config, row: &CaseRow, faults: &mut Diagnostics) -> Option
                 faults.push(
                     Diagnostic::new(
                         "E_GOLDEN_MISSING",
-                        format!("cannot read the golden `{}`: {}", path.display(), error.kind()),
+                        format!("cannot read the golden `{}`: {}", path.display(), io_reason(&error)),
                     )
                     .at(row.place.clone())
                     .hint("paths start at the folder of assay.toml"),

@@ -116,7 +116,7 @@ fn modules_use_only_what_the_table_allows() {
             let second = second.as_deref().unwrap_or("");
             let narrow = match (module.as_str(), used.as_str()) {
                 ("check" | "score" | "report", "generate") => ["contract", "answers"].contains(&second),
-                ("score" | "report", "check") => second == "outcome",
+                ("score" | "history" | "report", "check") => second == "outcome",
                 _ => true,
             };
             if !narrow {

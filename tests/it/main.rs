@@ -7,6 +7,7 @@ mod diff;
 mod example;
 mod fault_server;
 mod generate;
+mod harness;
 mod reading;
 mod report;
 mod sql;
