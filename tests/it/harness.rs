@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A folder with a configuration, cases, a spec, a golden and a dbt project, all of them valid.
-pub struct Harness {
+pub(crate) struct Harness {
     folder: tempfile::TempDir,
 }
 
@@ -32,7 +32,7 @@ const SPEC: &str = "## Intent
 
 impl Harness {
     /// A valid folder.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let harness = Self { folder: tempfile::tempdir().unwrap() };
         harness
             .write("assay.toml", "[projects.shop]\npath = \"dbt/shop\"\n")
@@ -52,7 +52,7 @@ impl Harness {
     }
 
     /// Writes a file, replacing one that is there.
-    pub fn write(&self, path: &str, text: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) -> &Self {
         let path = self.path(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         fs_err::write(path, text).unwrap();
@@ -60,33 +60,33 @@ impl Harness {
     }
 
     /// Removes a file.
-    pub fn remove(&self, path: &str) -> &Self {
+    pub(crate) fn remove(&self, path: &str) -> &Self {
         fs_err::remove_file(self.path(path)).unwrap();
         self
     }
 
     /// A path in the folder.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
     /// Runs the binary in the folder.
-    pub fn assay(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn assay(&self, arguments: &[&str]) -> Output {
         self.assay_with(arguments, &[])
     }
 
     /// Runs the binary in the folder with environment variables set.
-    pub fn assay_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    pub(crate) fn assay_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         binary(self.folder.path(), arguments, environment)
     }
 
     /// What a person sees: exit code, standard output, standard error; the folder's own path is cut out.
-    pub fn screen(&self, arguments: &[&str]) -> String {
+    pub(crate) fn screen(&self, arguments: &[&str]) -> String {
         self.show(&self.assay(arguments))
     }
 
     /// An output as a person sees it.
-    pub fn show(&self, output: &Output) -> String {
+    pub(crate) fn show(&self, output: &Output) -> String {
         let text = format!(
             "exit: {}\n----- stdout\n{}----- stderr\n{}",
             output.status.code().map_or("signal".to_owned(), |code| code.to_string()),
@@ -99,7 +99,7 @@ impl Harness {
 
 /// Runs the binary in any folder.
 #[expect(clippy::disallowed_methods, reason = "tests start the binary")]
-pub fn binary(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn binary(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_assay"))
         .args(arguments)
         .current_dir(folder)
