@@ -1,6 +1,9 @@
 //! dbt's words in Rust: project, manifest, schema YAML, selection. Reads files, starts nothing.
 
+pub mod artifacts;
 pub mod declared;
+pub mod facts;
+pub mod project;
 pub mod properties;
 pub mod test_syntax;
 pub mod yaml;
