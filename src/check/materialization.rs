@@ -13,7 +13,10 @@ pub fn check(actual: Option<&str>, wanted: Option<&str>) -> CheckResult {
     let findings = if actual.eq_ignore_ascii_case(wanted) {
         Vec::new()
     } else {
-        vec![Finding::new("wrong_materialization", format!("materialized as {actual}, {wanted} was asked for"))]
+        vec![Finding::new(
+            "wrong_materialization",
+            format!("materialized as {actual}, {wanted} was asked for"),
+        )]
     };
     CheckResult::from_findings(CheckId::Materialization, findings)
 }

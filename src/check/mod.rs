@@ -4,8 +4,12 @@
 //! sources, YAML, tests, the SQL's meaning); a candidate that is unsafe is never given to dbt.
 
 pub mod contract;
+pub mod materialization;
 pub mod name;
 pub mod outcome;
+pub mod pii;
+pub mod required_tests;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 

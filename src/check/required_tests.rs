@@ -7,12 +7,7 @@ use crate::dbt::test_syntax::TestEntry;
 use super::{CheckId, CheckResult, Finding};
 
 /// Looks for each required test. Entries of `tests` that are no test at all are findings too.
-pub fn check(
-    required: &[TestEntry],
-    properties: &Properties,
-    model: &str,
-    tests: &[String],
-) -> CheckResult {
+pub fn check(required: &[TestEntry], properties: &Properties, model: &str, tests: &[String]) -> CheckResult {
     let mut findings = Vec::new();
     let mut entries = Vec::new();
     for (index, text) in tests.iter().enumerate() {
@@ -23,13 +18,10 @@ pub fn check(
             }
         }
     }
-    let declared = properties.model(model).map(|entry| {
-        let of_columns = entry.columns.iter().flat_map(|_| std::iter::empty());
-        entry.tests.iter().chain(of_columns).collect::<Vec<_>>()
-    });
-    let declared = declared.unwrap_or_default();
+    let declared = properties.model(model).map_or(&[][..], |entry| &entry.tests);
     for wanted in required {
-        if entries.contains(wanted) || declared.iter().any(|test| test.is_strong() && test.satisfies(wanted)) {
+        if entries.contains(wanted) || declared.iter().any(|test| test.is_strong() && test.satisfies(wanted))
+        {
             continue;
         }
         findings.push(match declared.iter().find(|test| test.satisfies(wanted)) {

@@ -44,10 +44,13 @@ pub fn check(
             }
         }
         match properties.model(model) {
-            None => findings.push(Finding::new("yaml_no_entry", format!("there is no entry for model `{model}`"))),
+            None => {
+                findings.push(Finding::new("yaml_no_entry", format!("there is no entry for model `{model}`")))
+            }
             Some(entry) => {
                 for column in &entry.columns {
-                    let exists = |columns: &[String]| columns.iter().any(|c| c.eq_ignore_ascii_case(&column.name));
+                    let exists =
+                        |columns: &[String]| columns.iter().any(|c| c.eq_ignore_ascii_case(&column.name));
                     if columns.is_some_and(|columns| !exists(columns)) {
                         findings.push(
                             Finding::new(

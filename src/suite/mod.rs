@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::dbt;
 use crate::dbt::test_syntax::TestEntry;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
 use crate::sql::Dialect;
@@ -26,7 +27,7 @@ pub struct Suite {
 }
 
 /// A dbt project that cases refer to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Project {
     /// Name in the configuration.
     pub name: String,
@@ -34,6 +35,8 @@ pub struct Project {
     pub path: PathBuf,
     /// Dialect of its models.
     pub dialect: Dialect,
+    /// The project's own files.
+    pub dbt: dbt::project::Project,
 }
 
 /// The accepted reference of a case.
@@ -133,15 +136,14 @@ impl Suite {
             .flat_map(|file| cases::read(file, &mut faults, &mut warnings))
             .collect();
         check_unique(&rows, &mut faults);
-        let projects = projects(config);
-        let mut specs: BTreeMap<PathBuf, Option<Arc<Spec>>> = BTreeMap::new();
+        let mut lookup = Lookup { config, projects: BTreeMap::new(), specs: BTreeMap::new() };
         let total = rows.len();
         let cases: Vec<Case> = rows
             .into_iter()
             .filter(|row| filter.wants(row))
-            .filter_map(|row| resolve(config, row, &projects, &mut specs, &mut faults))
+            .filter_map(|row| lookup.resolve(row, &mut faults))
             .collect();
-        warnings.extend(specs.values().flatten().flat_map(|spec| spec.warnings()));
+        warnings.extend(lookup.specs.values().flatten().flat_map(|spec| spec.warnings()));
         if cases.is_empty() && faults.0.is_empty() {
             faults.push(
                 Diagnostic::new("E_NOTHING_SELECTED", format!("none of the {total} cases is selected"))
@@ -218,108 +220,101 @@ fn check_unique(rows: &[CaseRow], faults: &mut Diagnostics) {
     }
 }
 
-fn projects(config: &Config) -> BTreeMap<String, Arc<Project>> {
-    config
-        .projects
-        .iter()
-        .map(|(name, project)| {
-            let path = config.resolve(&project.path);
-            (name.clone(), Arc::new(Project { name: name.clone(), path, dialect: project.dialect }))
+/// Looks up what rows name; each spec and project is read once, and its faults are reported once.
+struct Lookup<'a> {
+    config: &'a Config,
+    projects: BTreeMap<String, Option<Arc<Project>>>,
+    specs: BTreeMap<PathBuf, Option<Arc<Spec>>>,
+}
+
+impl Lookup<'_> {
+    fn resolve(&mut self, row: CaseRow, faults: &mut Diagnostics) -> Option<Case> {
+        let spec = self.spec(&row, faults);
+        let project = self.project(&row, faults);
+        let golden = golden_of(self.config, &row, faults);
+        let (spec, project, golden) = (spec?, project?, golden?);
+        let file = |extension: &str| PathBuf::from("models").join(format!("{}.{extension}", row.model));
+        Some(Case {
+            approved: row.approved.unwrap_or_else(|| spec.approved()),
+            required_tests: row.required_tests.unwrap_or_else(|| spec.required_tests()),
+            grain: row.grain.unwrap_or_else(|| spec.grain()),
+            pii: row.pii.unwrap_or_else(|| spec.pii()),
+            dialect: row.dialect.unwrap_or(project.dialect),
+            target_sql: row.target_sql.unwrap_or_else(|| file("sql")),
+            target_yaml: row.target_yaml.unwrap_or_else(|| file("yml")),
+            id: row.id,
+            place: row.place,
+            model: row.model,
+            materialized: row.materialized,
+            tags: row.tags,
+            cluster: row.cluster,
+            weight: row.weight,
+            as_of: row.as_of,
+            metadata: row.metadata,
+            spec,
+            project,
+            golden,
         })
-        .collect()
-}
-
-fn resolve(
-    config: &Config,
-    row: CaseRow,
-    projects: &BTreeMap<String, Arc<Project>>,
-    specs: &mut BTreeMap<PathBuf, Option<Arc<Spec>>>,
-    faults: &mut Diagnostics,
-) -> Option<Case> {
-    let spec = spec_of(config, &row, specs, faults);
-    let project = project_of(config, &row, projects, faults);
-    let golden = golden_of(config, &row, faults);
-    let (spec, project, golden) = (spec?, project?, golden?);
-    let file = |extension: &str| PathBuf::from("models").join(format!("{}.{extension}", row.model));
-    Some(Case {
-        approved: row.approved.unwrap_or_else(|| spec.approved()),
-        required_tests: row.required_tests.unwrap_or_else(|| spec.required_tests()),
-        grain: row.grain.unwrap_or_else(|| spec.grain()),
-        pii: row.pii.unwrap_or_else(|| spec.pii()),
-        dialect: row.dialect.unwrap_or(project.dialect),
-        target_sql: row.target_sql.unwrap_or_else(|| file("sql")),
-        target_yaml: row.target_yaml.unwrap_or_else(|| file("yml")),
-        id: row.id,
-        place: row.place,
-        model: row.model,
-        materialized: row.materialized,
-        tags: row.tags,
-        cluster: row.cluster,
-        weight: row.weight,
-        as_of: row.as_of,
-        metadata: row.metadata,
-        spec,
-        project,
-        golden,
-    })
-}
-
-fn spec_of(
-    config: &Config,
-    row: &CaseRow,
-    specs: &mut BTreeMap<PathBuf, Option<Arc<Spec>>>,
-    faults: &mut Diagnostics,
-) -> Option<Arc<Spec>> {
-    let path = config.resolve(&row.spec);
-    if let Some(spec) = specs.get(&path) {
-        return spec.clone();
     }
-    let spec = match fs_err::read_to_string(&path) {
-        Ok(text) => {
-            let spec = Spec::parse(&path, &text);
-            let found = spec.faults();
-            let usable = found.is_empty();
-            found.into_iter().for_each(|fault| faults.push(fault));
-            usable.then(|| Arc::new(spec))
-        }
-        Err(error) => {
-            faults.push(
-                Diagnostic::new(
-                    "E_SPEC_MISSING",
-                    format!("cannot read the spec `{}`: {}", row.spec.display(), io_reason(&error)),
-                )
-                .at(row.place.clone())
-                .hint("paths start at the folder of assay.toml"),
-            );
-            None
-        }
-    };
-    specs.insert(path, spec.clone());
-    spec
-}
 
-fn project_of(
-    config: &Config,
-    row: &CaseRow,
-    projects: &BTreeMap<String, Arc<Project>>,
-    faults: &mut Diagnostics,
-) -> Option<Arc<Project>> {
-    let name = row.project.as_ref().or_else(|| config.projects.keys().next());
-    let project = name.and_then(|name| projects.get(name));
-    if project.is_none() {
-        let message = match name {
-            Some(name) => format!("project `{name}` is unknown"),
-            None => "the case names no project and the configuration has none".to_owned(),
+    fn spec(&mut self, row: &CaseRow, faults: &mut Diagnostics) -> Option<Arc<Spec>> {
+        let path = self.config.resolve(&row.spec);
+        if let Some(spec) = self.specs.get(&path) {
+            return spec.clone();
+        }
+        let spec = match fs_err::read_to_string(&path) {
+            Ok(text) => {
+                let spec = Spec::parse(&path, &text);
+                let found = spec.faults();
+                let usable = found.is_empty();
+                found.into_iter().for_each(|fault| faults.push(fault));
+                usable.then(|| Arc::new(spec))
+            }
+            Err(error) => {
+                let message = format!("cannot read the spec `{}`: {}", row.spec.display(), io_reason(&error));
+                faults.push(
+                    Diagnostic::new("E_SPEC_MISSING", message)
+                        .at(row.place.clone())
+                        .hint("paths start at the folder of assay.toml"),
+                );
+                None
+            }
         };
-        let known: Vec<&str> = config.projects.keys().map(String::as_str).collect();
-        let hint = if known.is_empty() {
-            "add a table `[projects.NAME]` with its path to assay.toml".to_owned()
-        } else {
-            format!("projects in assay.toml: {}", known.join(", "))
-        };
-        faults.push(Diagnostic::new("E_PROJECT_UNKNOWN", message).at(row.place.clone()).hint(hint));
+        self.specs.insert(path, spec.clone());
+        spec
     }
-    project.cloned()
+
+    fn project(&mut self, row: &CaseRow, faults: &mut Diagnostics) -> Option<Arc<Project>> {
+        let known = &self.config.projects;
+        let name = row.project.as_ref().or_else(|| known.keys().next());
+        let Some((name, project)) = name.and_then(|name| known.get_key_value(name)) else {
+            let message = match name {
+                Some(name) => format!("project `{name}` is unknown"),
+                None => "the case names no project and the configuration has none".to_owned(),
+            };
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            let hint = if names.is_empty() {
+                "add a table `[projects.NAME]` with its path to assay.toml".to_owned()
+            } else {
+                format!("projects in assay.toml: {}", names.join(", "))
+            };
+            faults.push(Diagnostic::new("E_PROJECT_UNKNOWN", message).at(row.place.clone()).hint(hint));
+            return None;
+        };
+        if let Some(project) = self.projects.get(name) {
+            return project.clone();
+        }
+        let path = self.config.resolve(&project.path);
+        let read = match dbt::project::Project::read(&path) {
+            Ok(dbt) => Some(Arc::new(Project { name: name.clone(), path, dialect: project.dialect, dbt })),
+            Err(found) => {
+                found.0.into_iter().for_each(|fault| faults.push(fault));
+                None
+            }
+        };
+        self.projects.insert(name.clone(), read.clone());
+        read
+    }
 }
 
 fn golden_of(config: &Config, row: &CaseRow, faults: &mut Diagnostics) -> Option<Golden> {
