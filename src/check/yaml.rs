@@ -45,7 +45,8 @@ pub fn check(
         }
         match properties.model(model) {
             None => {
-                findings.push(Finding::new("yaml_no_entry", format!("there is no entry for model `{model}`")))
+                findings
+                    .push(Finding::new("yaml_no_entry", format!("there is no entry for model `{model}`")));
             }
             Some(entry) => {
                 for column in &entry.columns {
