@@ -1,10 +1,36 @@
 //! SQL text to AST, strictly: exactly one query and nothing after it.
+//!
+//! `sqlparser` reads most of what dbt users write. What it misses or, worse, misreads is mended or refused on the
+//! token stream beforehand ([`prepass`]); docs/sql-reading.md lists what stays unread. SQL is never printed and parsed again:
+//! printing loses backslashes.
+//!
+//! Input is hostile: size, nesting and the length of operator chains are bounded before the parser runs, which also
+//! bounds its time, and long `AND`/`OR` chains come back as balanced trees, so that walking the AST needs little stack.
 
-use sqlparser::ast::{Query, Statement};
+mod balance;
+mod prepass;
+#[cfg(test)]
+mod tests;
+
+use sqlparser::ast::{Query, SetExpr, Statement, Visit, Visitor};
 use sqlparser::dialect as sp;
-use sqlparser::parser::Parser;
+use sqlparser::parser::{Parser, ParserError, ParserOptions};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::Dialect;
+
+/// Longest text that is parsed, in bytes.
+pub const MAX_SQL: usize = 4 << 20;
+/// Most tokens, without white space and comments.
+const MAX_TOKENS: usize = 200_000;
+/// Deepest nesting of parentheses, brackets, braces and CASE.
+const MAX_NESTING: usize = 60;
+/// Longest chain of operators other than AND and OR.
+const MAX_CHAIN: usize = 400;
+/// Longest chain of AND and OR.
+const MAX_CONJUNCTS: usize = 5_000;
+/// The parser's own limit; high enough that [`MAX_NESTING`] decides.
+const PARSER_DEPTH: usize = 400;
 
 /// Why a text is not one readable query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +38,12 @@ pub enum ParseFault {
     /// The parser refused it.
     #[error("{0}")]
     Syntax(String),
+    /// It is SQL of the dialect, but it is not read (docs/sql-reading.md).
+    #[error("{0}")]
+    Unsupported(String),
+    /// Too long, too deep or too many operators in a row.
+    #[error("{0}")]
+    TooLarge(String),
     /// No statement at all.
     #[error("there is no statement")]
     Empty,
@@ -23,12 +55,80 @@ pub enum ParseFault {
     NotAQuery(String),
 }
 
+impl ParseFault {
+    /// Line and column, from 1, as far as the fault has a place.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        let (Self::Syntax(message) | Self::Unsupported(message)) = self else { return None };
+        let (_, after) = message.rsplit_once(" at Line: ")?;
+        let (line, column) = after.split_once(", Column: ")?;
+        Some((line.parse().ok()?, column.parse().ok()?))
+    }
+}
+
+/// A text that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The query.
+    pub query: Query,
+    /// Whether a `;` follows it: readable, but dbt wraps a model's text into a statement of its own, where it is an error.
+    pub trailing_semicolon: bool,
+}
+
 /// Parses exactly one query in the given dialect.
 ///
 /// # Errors
 /// See [`ParseFault`].
 pub fn parse_query(sql: &str, dialect: Dialect) -> Result<Query, ParseFault> {
-    let parser_dialect: &dyn sp::Dialect = match dialect {
+    parse(sql, dialect).map(|parsed| parsed.query)
+}
+
+/// Parses exactly one query, and says whether a `;` follows it.
+///
+/// # Errors
+/// See [`ParseFault`].
+pub fn parse(sql: &str, dialect: Dialect) -> Result<Parsed, ParseFault> {
+    let tokens = prepass::mend(sql, tokens(sql, dialect)?, dialect)?;
+    check_size(&tokens)?;
+    let trailing_semicolon =
+        tokens.iter().rev().find(|t| t.token != Token::EOF).is_some_and(|t| t.token == Token::SemiColon);
+    let parsed = match (statements(tokens.clone(), parser_dialect(dialect)), dialect) {
+        // Databricks SQL is Spark SQL; the parser knows some of it only under that name.
+        (Err(fault), Dialect::Databricks) => statements(tokens, &sp::SparkSqlDialect {}).map_err(|_| fault),
+        (parsed, _) => parsed,
+    };
+    let mut statements = parsed?;
+    if statements.len() > 1 {
+        return Err(ParseFault::Several(statements.len()));
+    }
+    match statements.pop() {
+        None => Err(ParseFault::Empty),
+        Some(Statement::Query(mut query)) => {
+            refuse_side_effects(&query)?;
+            balance::balance(&mut query);
+            Ok(Parsed { query: *query, trailing_semicolon })
+        }
+        Some(other) => Err(ParseFault::NotAQuery(first_word(&other.to_string()))),
+    }
+}
+
+/// The tokens of a text, without white space and comments.
+///
+/// # Errors
+/// [`ParseFault::TooLarge`] or [`ParseFault::Syntax`].
+pub fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<TokenWithSpan>, ParseFault> {
+    if sql.len() > MAX_SQL {
+        return Err(ParseFault::TooLarge(format!("the text is longer than {MAX_SQL} bytes")));
+    }
+    let mut tokens = Tokenizer::new(parser_dialect(dialect), sql)
+        .tokenize_with_location()
+        .map_err(|error| ParseFault::Syntax(error.to_string()))?;
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    Ok(tokens)
+}
+
+/// The parser's dialect.
+pub fn parser_dialect(dialect: Dialect) -> &'static dyn sp::Dialect {
+    match dialect {
         Dialect::DuckDb => &sp::DuckDbDialect {},
         Dialect::Snowflake => &sp::SnowflakeDialect {},
         Dialect::BigQuery => &sp::BigQueryDialect {},
@@ -36,19 +136,137 @@ pub fn parse_query(sql: &str, dialect: Dialect) -> Result<Query, ParseFault> {
         Dialect::Databricks => &sp::DatabricksDialect {},
         Dialect::Postgres => &sp::PostgreSqlDialect {},
         Dialect::Generic => &sp::GenericDialect {},
-    };
-    let mut statements =
-        Parser::parse_sql(parser_dialect, sql).map_err(|error| ParseFault::Syntax(error.to_string()))?;
-    match statements.len() {
-        0 => Err(ParseFault::Empty),
-        1 => match statements.remove(0) {
-            Statement::Query(query) => Ok(*query),
-            other => Err(ParseFault::NotAQuery(
-                other.to_string().split_whitespace().next().unwrap_or("").to_owned(),
-            )),
-        },
-        n => Err(ParseFault::Several(n)),
     }
+}
+
+fn statements(tokens: Vec<TokenWithSpan>, dialect: &dyn sp::Dialect) -> Result<Vec<Statement>, ParseFault> {
+    let trailing_commas = dialect.is::<sp::DatabricksDialect>() || dialect.is::<sp::SparkSqlDialect>();
+    let options = ParserOptions {
+        trailing_commas: trailing_commas || dialect.supports_trailing_commas(),
+        ..ParserOptions::new()
+    };
+    let mut parser = Parser::new(dialect)
+        .with_recursion_limit(PARSER_DEPTH)
+        .with_options(options)
+        .with_tokens_with_locations(tokens);
+    let statements = parser.parse_statements().map_err(|error| match error {
+        ParserError::RecursionLimitExceeded => ParseFault::TooLarge("nested too deeply".to_owned()),
+        other => ParseFault::Syntax(other.to_string()),
+    })?;
+    // The parser takes a stray END for the end of a block and leaves the rest unread.
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(ParseFault::Syntax(format!(
+            "unexpected {} after the statement{}",
+            rest.token, rest.span.start
+        )));
+    }
+    Ok(statements)
+}
+
+fn first_word(text: &str) -> String {
+    text.split_whitespace().next().unwrap_or("").to_owned()
+}
+
+/// Bounds what makes parsers and tree walks slow or deep. A chain is what stands between two commas, keywords of clauses or brackets
+/// of the same level.
+fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ParseFault> {
+    if tokens.len() > MAX_TOKENS {
+        return Err(ParseFault::TooLarge(format!("more than {MAX_TOKENS} tokens")));
+    }
+    // For each open bracket: operators, and AND/OR, of the chain so far.
+    let mut levels = vec![(0usize, 0usize)];
+    let mut cases = 0usize;
+    let mut unions = 0usize;
+    let mut prefixes = 0usize;
+    for token in tokens {
+        let Some(level) = levels.last_mut() else { break };
+        let mut is_prefix = false;
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => levels.push((0, 0)),
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                if levels.len() > 1 {
+                    levels.pop();
+                }
+            }
+            Token::Comma | Token::SemiColon => *level = (0, 0),
+            Token::Word(word) if word.quote_style.is_none() => match word.value.to_ascii_lowercase().as_str()
+            {
+                "case" => cases += 1,
+                "end" => cases = cases.saturating_sub(1),
+                "and" | "or" => {
+                    level.1 += 1;
+                    level.0 = 0;
+                }
+                "union" | "except" | "intersect" | "minus" => {
+                    unions += 1;
+                    *level = (0, 0);
+                }
+                "select" | "from" | "where" | "group" | "having" | "order" | "on" | "when" | "then"
+                | "else" | "join" => {
+                    level.0 = 0;
+                    level.1 = 0;
+                }
+                "not" | "interval" | "prior" => is_prefix = true,
+                "is" | "in" | "like" | "ilike" | "between" | "collate" | "at" | "div" => level.0 += 1,
+                _ => {}
+            },
+            Token::Word(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::EOF => {}
+            Token::Minus | Token::Plus | Token::Tilde | Token::ExclamationMark => {
+                level.0 += 1;
+                is_prefix = true;
+            }
+            _ => level.0 += 1,
+        }
+        prefixes = if is_prefix { prefixes + 1 } else { 0 };
+        let (chain, conjuncts) = levels.last().copied().unwrap_or_default();
+        let fault = if levels.len() + cases > MAX_NESTING || prefixes > MAX_NESTING {
+            format!("nested deeper than {MAX_NESTING} levels")
+        } else if chain > MAX_CHAIN || unions > MAX_CHAIN {
+            format!("more than {MAX_CHAIN} operators in a row")
+        } else if conjuncts > MAX_CONJUNCTS {
+            format!("more than {MAX_CONJUNCTS} conditions in a row")
+        } else {
+            continue;
+        };
+        return Err(ParseFault::TooLarge(fault));
+    }
+    Ok(())
+}
+
+/// Refuses queries that write: `SELECT .. INTO`, and INSERT, UPDATE, DELETE or MERGE inside a CTE.
+fn refuse_side_effects(query: &Query) -> Result<(), ParseFault> {
+    struct Writes(Option<&'static str>);
+    impl Writes {
+        fn body(&mut self, body: &SetExpr) {
+            match body {
+                SetExpr::Insert(_) => self.0 = Some("INSERT"),
+                SetExpr::Update(_) => self.0 = Some("UPDATE"),
+                SetExpr::Delete(_) => self.0 = Some("DELETE"),
+                SetExpr::Merge(_) => self.0 = Some("MERGE"),
+                SetExpr::Select(select) if select.into.is_some() => self.0 = Some("SELECT INTO"),
+                SetExpr::SetOperation { left, right, .. } => {
+                    self.body(left);
+                    self.body(right);
+                }
+                _ => {}
+            }
+        }
+    }
+    impl Visitor for Writes {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &Query) -> std::ops::ControlFlow<()> {
+            self.body(&query.body);
+            std::ops::ControlFlow::Continue(())
+        }
+    }
+    let mut writes = Writes(None);
+    let _ = query.visit(&mut writes);
+    writes.0.map_or(Ok(()), |what| Err(ParseFault::NotAQuery(what.to_owned())))
 }
 
 /// A name as an identifier of the dialect: as it stands where that is a plain lower-case word, else quoted.

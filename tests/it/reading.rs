@@ -40,6 +40,31 @@ fn models_of_real_projects_are_rendered_and_parsed() {
     );
 }
 
+/// Parses every statement of pair files: `ASSAY_SQL_PAIRS=<folder of .jsonl files> cargo test --test it reading::`.
+#[test]
+fn every_statement_of_pair_files_is_parsed() {
+    let Ok(folder) = std::env::var("ASSAY_SQL_PAIRS") else { return };
+    let (mut statements, mut faults) = (0, Vec::new());
+    for entry in fs_err::read_dir(folder).expect("readable").flatten() {
+        if entry.path().extension().is_none_or(|e| e != "jsonl") {
+            continue;
+        }
+        for line in fs_err::read_to_string(entry.path()).expect("readable").lines() {
+            let pair: serde_json::Value = serde_json::from_str(line).expect("is JSON");
+            let dialect =
+                Dialect::from_name(pair["dialect"].as_str().unwrap_or("duckdb")).expect("a known dialect");
+            for side in ["sql_a", "sql_b"] {
+                statements += 1;
+                let sql = pair[side].as_str().expect("is text");
+                if let Err(fault) = parse_query(sql, dialect) {
+                    faults.push(format!("{} {side}: {fault}\n  {sql}", pair["id"]));
+                }
+            }
+        }
+    }
+    assert!(faults.len() * 1000 < statements, "{} of {statements}:\n{}", faults.len(), faults.join("\n"));
+}
+
 fn collect(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
     let Ok(entries) = fs_err::read_dir(folder) else { return };
     for entry in entries.flatten() {

@@ -1,0 +1,194 @@
+use super::*;
+
+fn print(sql: &str, dialect: Dialect) -> String {
+    match parse_query(sql, dialect) {
+        Ok(query) => query.to_string(),
+        Err(fault) => panic!("{sql}: {fault}"),
+    }
+}
+
+#[test]
+fn what_dialects_users_write_is_mended() {
+    use Dialect::{Databricks, DuckDb, Redshift, Snowflake};
+    let cases = [
+        (DuckDb, "select sum(x) filter (y > 1) from t", "SELECT sum(x) FILTER (WHERE y > 1) FROM t"),
+        (
+            DuckDb,
+            "with a as not materialized (select 1) select * from a",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+        ),
+        (
+            DuckDb,
+            "select a: 1, b: f(x, 2) + 1 from z: t where a > 1",
+            "SELECT 1 AS a, f(x, 2) + 1 AS b FROM t AS z WHERE a > 1",
+        ),
+        (
+            DuckDb,
+            "select c: x is distinct from y, {'a': 1} from t",
+            "SELECT x IS DISTINCT FROM y AS c, {'a': 1} FROM t",
+        ),
+        (DuckDb, r"select e'a\tb' from t", "SELECT 'a\tb' FROM t"),
+        (DuckDb, "select 0x1F + 1_000", "SELECT 31 + 1000"),
+        (DuckDb, "select last(x ignore nulls) over () from t", "SELECT last(x) IGNORE NULLS OVER () FROM t"),
+        (
+            DuckDb,
+            "select list_filter(l, x -> x > 1), (j ->> 'a') = 'b' from t",
+            "SELECT list_filter(l, x -> x > 1), (j ->> 'a') = 'b' FROM t",
+        ),
+        (
+            DuckDb,
+            "select x::int ^ 2, f(x)[1] ^ (y + 1) from t",
+            "SELECT x::INT ^ 2, f(x)[1] ^ (y + 1) FROM t",
+        ),
+        (
+            Redshift,
+            "select approximate count(distinct x) from t",
+            "SELECT approximate_count(DISTINCT x) FROM t",
+        ),
+        (Redshift, "select extract(qtr from d) from t", "SELECT EXTRACT(QUARTER FROM d) FROM t"),
+        (Databricks, "select a div b, c, from t", "SELECT a DIV b, c FROM t"),
+        (Databricks, r"select r'\d+' from t", r"SELECT '\d+' FROM t"),
+        (Databricks, "select first(x ignore nulls) from t", "SELECT first(x) IGNORE NULLS FROM t"),
+        (
+            Snowflake,
+            "select * from a inner directed join b on a.x = b.x",
+            "SELECT * FROM a INNER JOIN b ON a.x = b.x",
+        ),
+        (Snowflake, "select x::timestamp with local time zone from t", "SELECT x::TIMESTAMP_LTZ FROM t"),
+    ];
+    for (dialect, sql, expected) in cases {
+        assert_eq!(print(sql, dialect), expected, "{sql}");
+    }
+}
+
+#[test]
+fn what_would_be_misread_is_refused() {
+    use Dialect::{BigQuery, DuckDb, Postgres, Redshift};
+    for (dialect, sql) in [
+        (DuckDb, "select * from a positional join b"),
+        (DuckDb, "select * from a using sample 10%"),
+        (DuckDb, "select 'a' 'b'"),
+        (Postgres, "select 'a' 'b' from t"),
+        (DuckDb, r"select e'\x41'"),
+        (DuckDb, "select j -> 'a' = 'b' from t"),
+        (DuckDb, "select a = j ->> 'b' from t"),
+        (DuckDb, "select 2 * x ^ 2 from t"),
+        (DuckDb, "select x ^ 2 + 1 from t"),
+        (DuckDb, "select a | b & c from t"),
+        (Redshift, "select - x ^ 2 from t"),
+        (BigQuery, "select array<int64>[1]"),
+        (DuckDb, "select 1 end union select 2"),
+        (DuckDb, "select a from t limit 1 join u"),
+    ] {
+        let fault = parse_query(sql, dialect).expect_err(sql);
+        assert!(matches!(fault, ParseFault::Unsupported(_) | ParseFault::Syntax(_)), "{sql}: {fault:?}");
+        assert!(fault.place().is_some(), "{sql}: {fault}");
+    }
+}
+
+#[test]
+fn exactly_one_query_and_nothing_else() {
+    let parse = |sql| super::parse(sql, Dialect::DuckDb);
+    assert!(parse("select 1;").is_ok_and(|parsed| parsed.trailing_semicolon));
+    assert!(parse("select 1 -- ;").is_ok_and(|parsed| !parsed.trailing_semicolon));
+    assert_eq!(parse("-- nothing"), Err(ParseFault::Empty));
+    assert_eq!(parse("select 1; select 2"), Err(ParseFault::Several(2)));
+    for (sql, what) in [
+        ("drop table t", "DROP"),
+        ("select a into u from t", "SELECT INTO"),
+        ("copy t to 'x'", "COPY"),
+        ("attach 'x' as y", "ATTACH"),
+        ("pragma enable_profiling", "PRAGMA"),
+        ("set x = 1", "SET"),
+        ("explain select 1", "EXPLAIN"),
+    ] {
+        assert_eq!(parse(sql), Err(ParseFault::NotAQuery(what.to_owned())), "{sql}");
+    }
+    let insert = "with x as (insert into t values (1) returning *) select * from x";
+    assert_eq!(super::parse(insert, Dialect::Postgres), Err(ParseFault::NotAQuery("INSERT".to_owned())));
+}
+
+#[test]
+fn backslashes_are_read_as_the_dialect_reads_them() {
+    let value = |sql: &str, dialect| format!("{:?}", parse_query(sql, dialect).expect(sql).body);
+    assert!(value(r"select 'a\'b'", Dialect::BigQuery).contains(r#"SingleQuotedString("a'b")"#));
+    assert!(value(r"select 'a\\'", Dialect::Snowflake).contains(r#"SingleQuotedString("a\\")"#));
+    assert!(value(r"select 'a\'", Dialect::DuckDb).contains(r#"SingleQuotedString("a\\")"#));
+}
+
+#[test]
+fn long_conditions_become_balanced_trees() {
+    let sql = format!("select 1 from t where a = 0{}", " and a = 1".repeat(4_000));
+    let query = parse_query(&sql, Dialect::DuckDb).expect("parses");
+    assert_eq!(query.to_string().matches("a = 1").count(), 4_000);
+    assert!(query.to_string().starts_with("SELECT 1 FROM t WHERE a = 0 AND a = 1"));
+    let short = "select 1 where a and b and c";
+    assert_eq!(print(short, Dialect::DuckDb), "SELECT 1 WHERE a AND b AND c");
+}
+
+#[test]
+fn hostile_text_is_survived() {
+    let repeat = |open: &str, inner: &str, close: &str, n: usize| {
+        format!("select {}{inner}{}", open.repeat(n), close.repeat(n))
+    };
+    for n in [20, 55, 3_000] {
+        for (open, inner, close) in [
+            ("(", "1", ")"),
+            ("cast(", "1", " as int)"),
+            ("case when ", "1", " then 1 end"),
+            ("f(", "1", ")"),
+            ("[", "1", "]"),
+            ("{'a': ", "1", "}"),
+            ("not ", "a", ""),
+            ("- ", "1", ""),
+            ("interval ", "'1' day", ""),
+            ("a in (", "1", ")"),
+            ("(select ", "1", ")"),
+            ("exists (select ", "1", ")"),
+            ("* from (select ", "1", ") x"),
+            ("* from (", "t", ")"),
+            ("* from a join (", "b", " on 1 = 1)"),
+            ("(x) -> ", "1", ""),
+            ("((x) -> ", "1", ")"),
+            ("1 union (select ", "1", ")"),
+            ("with a as (select ", "1", ") select 1"),
+            ("a[", "1", "]"),
+            ("a.", "b", ""),
+            ("1 + ", "1", ""),
+            ("x::int::", "int", ""),
+            ("1 union select ", "1", ""),
+            ("a between ", "1", " and 2"),
+            ("row(", "1", ")"),
+            ("struct<", "int", ">(1)"),
+            ("array[", "1", "]"),
+            ("a and (b or ", "c", ")"),
+        ] {
+            let sql = repeat(open, inner, close, n);
+            for dialect in [Dialect::DuckDb, Dialect::Snowflake, Dialect::BigQuery, Dialect::Postgres] {
+                if n > 1_000 && dialect != Dialect::DuckDb {
+                    continue;
+                }
+                if let Ok(query) = parse_query(&sql, dialect) {
+                    assert!(query.to_string().len() >= n);
+                }
+            }
+        }
+    }
+    assert!(matches!(parse_query(&"x".repeat(MAX_SQL + 1), Dialect::DuckDb), Err(ParseFault::TooLarge(_))));
+}
+
+#[test]
+fn names_are_quoted_only_where_they_must_be() {
+    for (name, expected) in [
+        ("orders", "orders"),
+        ("order", "\"order\""),
+        ("Orders", "\"Orders\""),
+        ("a-b", "\"a-b\""),
+        ("a\"b", "\"a\"\"b\""),
+        ("1a", "\"1a\""),
+        ("_x", "_x"),
+    ] {
+        assert_eq!(quote_identifier(name, Dialect::DuckDb), expected);
+    }
+    assert_eq!(quote_identifier("group", Dialect::BigQuery), "`group`");
+}
