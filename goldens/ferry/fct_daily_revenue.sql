@@ -3,7 +3,8 @@
 with days as (
     select cast(day as date) as revenue_date
     from
-        generate_series(timestamp '2026-05-28', timestamp '2026-06-30', interval 1 day) as series (day)
+        generate_series(timestamp '2026-05-28', timestamp '2026-06-30', interval 1 day)
+            as series (day)
 ),
 
 bookings as (

@@ -7,11 +7,15 @@ select
         distinct case when payments.status = 'paid' then subscriptions.subscription_id end
     ) as paying_subscriptions,
     cast(
-        coalesce(sum(case when payments.status = 'paid' then payments.amount_cents end), 0) / 100.0
+        coalesce(
+            sum(case when payments.status = 'paid' then payments.amount_cents end), 0
+        ) / 100.0
         as decimal(12, 2)
     ) as paid_amount,
     cast(
-        coalesce(sum(case when payments.status = 'refunded' then payments.amount_cents end), 0) / 100.0
+        coalesce(
+            sum(case when payments.status = 'refunded' then payments.amount_cents end), 0
+        ) / 100.0
         as decimal(12, 2)
     ) as refunded_amount,
     cast(
