@@ -9,6 +9,8 @@ pub mod name;
 pub mod outcome;
 pub mod pii;
 pub mod required_tests;
+pub mod safety;
+pub mod sources;
 pub mod yaml;
 
 use std::collections::BTreeMap;

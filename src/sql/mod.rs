@@ -4,6 +4,8 @@
 pub mod dialect;
 pub mod jinja;
 pub mod parse;
+pub mod policy;
+pub mod relations;
 pub mod schema;
 pub mod verdict;
 

@@ -1,0 +1,379 @@
+//! The policy over SQL.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, Ident, ObjectName, Query, Spanned, TableFactor, Value, Visit, Visitor};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+
+use super::names::{DENIED_FUNCTIONS, DENIED_PREFIXES, SYSTEM_SCHEMAS, TABLE_FUNCTIONS};
+use super::{Policy, Violation};
+use crate::sql::Dialect;
+use crate::sql::jinja::Rendered;
+use crate::sql::parse::{ParseFault, parse, tokens};
+
+/// Statements that act, by first word; only the first word of a text that is no query is looked up.
+const STATEMENTS: &[&str] = &[
+    "alter",
+    "analyze",
+    "attach",
+    "begin",
+    "call",
+    "checkpoint",
+    "comment",
+    "commit",
+    "copy",
+    "create",
+    "deallocate",
+    "declare",
+    "delete",
+    "describe",
+    "detach",
+    "do",
+    "drop",
+    "execute",
+    "explain",
+    "export",
+    "force",
+    "get",
+    "grant",
+    "import",
+    "insert",
+    "install",
+    "list",
+    "load",
+    "lock",
+    "merge",
+    "notify",
+    "optimize",
+    "pragma",
+    "prepare",
+    "put",
+    "refresh",
+    "remove",
+    "rename",
+    "reset",
+    "revoke",
+    "rollback",
+    "set",
+    "show",
+    "start",
+    "summarize",
+    "truncate",
+    "undrop",
+    "unload",
+    "unset",
+    "update",
+    "use",
+    "vacuum",
+];
+
+/// Judges rendered SQL.
+pub(super) fn check(policy: &Policy, rendered: &Rendered) -> Vec<Violation> {
+    let mut found = tokens_only(&rendered.sql, policy.dialect, &rendered.opaque);
+    match parse(&rendered.sql, policy.dialect) {
+        Ok(parsed) => found.extend(relations(&parsed.query, rendered)),
+        Err(ParseFault::TooLarge(message)) => found.push(Violation::new("sql_limit", message, (1, 0))),
+        Err(ParseFault::NotAQuery(what)) if !found.iter().any(|v| v.class == "not_a_query") => {
+            found.push(Violation::new("not_a_query", format!("{what} is no query"), (1, 0)));
+        }
+        Err(_) => {}
+    }
+    found
+}
+
+fn place(span: Span) -> (usize, usize) {
+    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    (number(span.start.line).max(1), number(span.start.column))
+}
+
+/// What tokens alone show, whether the text parses or not: several statements, statements that act, denied functions, files
+/// named in FROM.
+pub(super) fn tokens_only(sql: &str, dialect: Dialect, opaque: &[String]) -> Vec<Violation> {
+    let tokens = match tokens(sql, dialect) {
+        Ok(tokens) => tokens,
+        Err(ParseFault::TooLarge(message)) => return vec![Violation::new("sql_limit", message, (1, 0))],
+        Err(_) => return loose(sql),
+    };
+    let mut found = Vec::new();
+    let tokens: Vec<&TokenWithSpan> = tokens.iter().filter(|token| token.token != Token::EOF).collect();
+    if let Some(semicolon) = tokens.iter().position(|token| token.token == Token::SemiColon) {
+        let at = place(tokens[semicolon].span);
+        if tokens[semicolon..].iter().all(|token| token.token == Token::SemiColon) {
+            let message = "the query ends with `;`, which breaks the statement that dbt puts around it";
+            found.push(Violation::new("trailing_semicolon", message, at));
+        } else {
+            found.push(Violation::new("several_statements", "more than one statement", at));
+        }
+    }
+    for (i, token) in tokens.iter().enumerate() {
+        let variable = match &token.token {
+            Token::Word(word) => word.value.starts_with("@@"),
+            Token::Placeholder(name) => name.starts_with("@@"),
+            Token::AtAt => true,
+            _ => false,
+        };
+        if variable {
+            found.push(Violation::new("system_function", "reads a system variable", place(token.span)));
+        }
+        let Token::Word(word) = &token.token else {
+            if let (Token::SingleQuotedString(file), true) = (&token.token, i > 0) {
+                let after = |name: &str| matches!(&tokens[i - 1].token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(name));
+                let is_table = after("join") || after("from") && !from_of_a_function(&tokens, i - 1);
+                if is_table {
+                    found.push(Violation::new(
+                        "file_function",
+                        format!("reads the file '{file}'"),
+                        place(token.span),
+                    ));
+                }
+            }
+            continue;
+        };
+        let starts_statement = i == 0 || tokens[i - 1].token == Token::SemiColon;
+        let lower = word.value.to_ascii_lowercase();
+        if starts_statement && word.quote_style.is_none() && STATEMENTS.contains(&lower.as_str()) {
+            found.push(Violation::new(
+                "not_a_query",
+                format!("{} is no query", word.value.to_uppercase()),
+                place(token.span),
+            ));
+        }
+        let called = tokens.get(i + 1).is_some_and(|next| next.token == Token::LParen);
+        let is_macro = || opaque.iter().any(|call| call.split('(').next() == Some(word.value.as_str()));
+        if called && is_denied(&lower) && !names_a_relation(&tokens, i) && !is_macro() {
+            found.push(Violation::new(
+                function_class(&lower),
+                format!("calls `{}`", word.value),
+                place(token.span),
+            ));
+        }
+    }
+    found
+}
+
+/// `as name (a, b)` and `with name (a, b) as (`: a name with its columns, not a call.
+fn names_a_relation(tokens: &[&TokenWithSpan], name: usize) -> bool {
+    let is_word = |at: usize, word: &str| matches!(tokens.get(at).map(|t| &t.token), Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
+    if name > 0 && is_word(name - 1, "as") {
+        return true;
+    }
+    let mut depth = 0usize;
+    for at in name + 1..tokens.len() {
+        match tokens[at].token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return is_word(at + 1, "as") && tokens.get(at + 2).is_some_and(|t| t.token == Token::LParen);
+        }
+    }
+    false
+}
+
+/// `extract(year from ..)`, `trim(both from ..)`, `is distinct from ..`: FROM that names no table.
+fn from_of_a_function(tokens: &[&TokenWithSpan], from: usize) -> bool {
+    let word = |at: usize| match tokens.get(at).map(|t| &t.token) {
+        Some(Token::Word(word)) => word.value.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    if from > 0 && word(from - 1) == "distinct" {
+        return true;
+    }
+    let mut depth = 0usize;
+    for at in (0..from).rev() {
+        match tokens[at].token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 0 => {
+                return at > 0
+                    && matches!(
+                        word(at - 1).as_str(),
+                        "extract" | "trim" | "substring" | "overlay" | "position"
+                    );
+            }
+            Token::LParen => depth -= 1,
+            _ if depth == 0 && word(at) == "select" => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// For text that has no tokens (an open quote): words before parentheses.
+fn loose(sql: &str) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (i, line) in sql.lines().enumerate() {
+        for (at, _) in line.match_indices('(') {
+            let before = line[..at].trim_end().trim_end_matches(['"', '`']);
+            let start =
+                before.rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).map_or(0, |p| p + 1);
+            let name = before.get(start..).unwrap_or("").to_lowercase();
+            if is_denied(&name) {
+                found.push(Violation::new(function_class(&name), format!("calls `{name}`"), (i + 1, 0)));
+            }
+        }
+    }
+    found
+}
+
+fn is_denied(function: &str) -> bool {
+    DENIED_FUNCTIONS.contains(&function)
+        || DENIED_PREFIXES.iter().any(|prefix| function.starts_with(prefix))
+        || function.ends_with("_scan")
+}
+
+fn function_class(function: &str) -> &'static str {
+    const SYSTEM: &[&str] = &[
+        "getenv",
+        "current_setting",
+        "set_config",
+        "getvariable",
+        "set_variable",
+        "current_query",
+        "version",
+        "which_secret",
+        "txid_current",
+        "current_transaction_id",
+    ];
+    const ACTIONS: &[&str] = &[
+        "query",
+        "query_table",
+        "execute",
+        "nextval",
+        "setval",
+        "currval",
+        "lastval",
+        "result_scan",
+        "last_query_id",
+    ];
+    if SYSTEM.contains(&function)
+        || ["duckdb_", "pragma_", "system$", "sys_"].iter().any(|prefix| function.starts_with(prefix))
+    {
+        "system_function"
+    } else if ACTIONS.contains(&function)
+        || function.starts_with("pg_") && !function.starts_with("pg_read") && !function.starts_with("pg_ls")
+    {
+        "denied_function"
+    } else {
+        "file_function"
+    }
+}
+
+/// What relations and expressions of a parsed query show.
+fn relations(query: &Query, rendered: &Rendered) -> Vec<Violation> {
+    let mut visitor = Relations { rendered, found: Vec::new() };
+    let _ = query.visit(&mut visitor);
+    visitor.found
+}
+
+struct Relations<'a> {
+    rendered: &'a Rendered,
+    found: Vec<Violation>,
+}
+
+impl Relations<'_> {
+    fn table(&mut self, name: &ObjectName) {
+        let parts: Vec<&Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+        let plain = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+        if self.rendered.relations.contains(&plain) {
+            return;
+        }
+        let at = place(name.span());
+        for part in &parts {
+            if part.quote_style == Some('\'') || is_file(&part.value) {
+                self.found.push(Violation::new(
+                    "file_function",
+                    format!("reads the file '{}'", part.value),
+                    at,
+                ));
+                return;
+            }
+        }
+        let lower: Vec<String> = parts.iter().map(|part| part.value.to_lowercase()).collect();
+        let system = |part: &String| {
+            SYSTEM_SCHEMAS.contains(&part.as_str())
+                || ["duckdb_", "pragma_", "pg_", "sqlite_", "stl_", "svl_", "stv_"]
+                    .iter()
+                    .any(|p| part.starts_with(p))
+        };
+        if let Some(part) = lower.iter().find(|part| system(part)) {
+            self.found.push(Violation::new(
+                "system_relation",
+                format!("reads `{plain}`, of the database's own (`{part}`)"),
+                at,
+            ));
+        }
+    }
+
+    fn table_function(&mut self, name: &ObjectName) {
+        let Some(last) = name.0.last() else { return };
+        let function =
+            last.as_ident().map_or_else(|| last.to_string(), |ident| ident.value.clone()).to_lowercase();
+        let is_macro =
+            self.rendered.opaque.iter().any(|call| call.to_lowercase().starts_with(&format!("{function}(")));
+        if !is_macro && !TABLE_FUNCTIONS.contains(&function.as_str()) && !is_denied(&function) {
+            let message = format!("reads rows from the function `{function}`");
+            self.found.push(Violation::new("table_function", message, place(name.span())));
+        }
+    }
+}
+
+/// Whether a table's name is a path, an address or a file's name, which databases read as files.
+fn is_file(name: &str) -> bool {
+    const ENDINGS: &[&str] = &[
+        ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".gz", ".zst", ".xlsx", ".db",
+        ".duckdb", ".sqlite", ".avro", ".orc", ".arrow", ".geojson", ".shp",
+    ];
+    let lower = name.to_lowercase();
+    lower.starts_with('@')
+        || lower.contains(['/', '\\'])
+        || lower.contains("://")
+        || ENDINGS.iter().any(|ending| lower.ends_with(ending))
+}
+
+impl Visitor for Relations<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                self.table_function(name);
+            }
+            TableFactor::Table { name, args: None, .. } => self.table(name),
+            TableFactor::TableFunction { expr: Expr::Function(function), .. } => {
+                self.table_function(&function.name);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if !query.locks.is_empty() {
+            self.found.push(Violation::new("denied_function", "locks the rows that it reads", (1, 0)));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Value(value) if matches!(&value.value, Value::Placeholder(name) if name.starts_with('@') || name.starts_with('?') || name.starts_with(':')) =>
+            {
+                self.found.push(Violation::new(
+                    "system_function",
+                    format!("reads the parameter {value}"),
+                    place(value.span),
+                ));
+            }
+            Expr::Identifier(ident) if ident.value.starts_with("@@") => {
+                self.found.push(Violation::new(
+                    "system_function",
+                    format!("reads the system variable {ident}"),
+                    place(ident.span),
+                ));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
