@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use json::parse_strict;
+pub use json::{StrictError, parse_strict};
 pub use strictify::{SchemaProfile, reorder, strictify};
 
 use super::answers::Answer;
@@ -162,11 +162,11 @@ pub fn extract(answer: &Answer) -> Result<Candidate, ContractFault> {
     }
     let error = match parse_strict(text) {
         Ok(value) => return validate(value).map_err(invalid),
-        Err(json::StrictError::DuplicateKey { pointer, key }) => {
+        Err(StrictError::DuplicateKey { pointer, key }) => {
             let message = format!("the key {key:?} appears twice");
             return Err(invalid(vec![Violation { pointer, rule: "uniqueKeys".to_owned(), message }]));
         }
-        Err(json::StrictError::Syntax(error)) => error,
+        Err(StrictError::Syntax(error)) => error,
     };
     Err(not_strict(text, &error, cut_off))
 }

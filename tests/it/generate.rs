@@ -1,1 +1,258 @@
-//! Tests of this subject.
+//! Answers from models and from recordings: what is recorded is replayed exactly, and nothing that was paid for is lost.
+
+use std::path::Path;
+
+use assay::config::Config;
+use assay::generate::recordings::{Mode, Store};
+use assay::generate::request::Task;
+use assay::generate::secrets::Environment;
+use assay::generate::{ErrorClass, Generator, slot_of};
+use assay::sql::Dialect;
+use assay::suite::prompts::PromptVersion;
+use assay::suite::spec::Approved;
+
+use super::fault_server::{Act, Server, block_on, config, http};
+
+/// A prompt version in `root/prompts/v1` and a task over the dbt project in `root/project`.
+pub(crate) fn prompt_and_task(root: &Path, provider: &str) -> (PromptVersion, Task) {
+    write(root, "prompts/v1/system.md", "Draft a dbt model.");
+    write(
+        root,
+        "prompts/v1/prompt.toml",
+        &format!(
+            "provider = \"{provider}\"\nmodel = \"m\"\nmax_output_tokens = 500\nsystem = \"system.md\"\n"
+        ),
+    );
+    write(root, "project/dbt_project.yml", "name: ferry\n");
+    write(root, "project/models/stg_bookings.sql", "select 1 as id");
+    let prompt = PromptVersion::read(&root.join("prompts/v1")).expect("a prompt version");
+    let task = Task {
+        id: "stg_orders".to_owned(),
+        spec: "## Intent\n- Business question: {{ ref('stg_bookings') }}".to_owned(),
+        dialect: Dialect::DuckDb,
+        approved: vec![Approved::Ref("stg_bookings".to_owned())],
+        project: root.join("project"),
+    };
+    (prompt, task)
+}
+
+fn write(root: &Path, name: &str, text: &str) {
+    let path = root.join(name);
+    fs_err::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs_err::write(path, text).expect("written");
+}
+
+fn key() -> Environment {
+    Environment::fixed([("FAULT_KEY", "sk-planted-0123456789abcdef")])
+}
+
+fn with_root(config: Config, root: &Path) -> Config {
+    Config { root: root.to_path_buf(), ..config }
+}
+
+const ANSWER: &str = "{\"model_name\":\"stg_orders\",\"sql\":\"select *\\nfrom {{ ref('stg_bookings') }}\",\"schema_yaml\":\"version: 2\\n\",\"tests\":[],\"review_notes\":[]}";
+
+#[test]
+fn what_is_recorded_is_replayed_without_network_or_key() {
+    block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (prompt, task) = prompt_and_task(folder.path(), "fault");
+        let server = Server::start(vec![Act::Answer(ANSWER.to_owned())]).await;
+        let config = with_root(config(&server.base_url), folder.path());
+        let prompts = [prompt.clone()];
+        let recorded = {
+            let generator = Generator::new(&config, &prompts, Mode::Record, &key()).expect("a generator");
+            let answer = generator.answer_task(&task, &prompt, 0).await.expect("an answer");
+            generator.answer_task(&task, &prompt, 1).await.expect("another trial");
+            generator.finish().expect("finished");
+            answer
+        };
+        assert_eq!(server.count(), 2);
+        assert_eq!(recorded.output_text, ANSWER);
+        assert_eq!(recorded.finish_reason.as_deref(), Some("stop"));
+        assert_eq!(recorded.usage.as_ref().and_then(|usage| usage.output), Some(7));
+        let nowhere = with_root(Config::default(), folder.path());
+        let generator =
+            Generator::new(&nowhere, &prompts, Mode::Replay, &Environment::fixed([])).expect("no key");
+        assert_eq!(generator.answer_task(&task, &prompt, 0).await.expect("replayed"), recorded);
+        let missing = generator.answer_task(&task, &prompt, 2).await.expect_err("never recorded");
+        assert_eq!(missing.class, ErrorClass::Missing);
+        assert!(missing.message.contains("recorded are the trials 0, 1"), "{missing}");
+        assert_eq!(server.count(), 2, "replay asked the network");
+        let text = fs_err::read_to_string(folder.path().join("recordings/v1/fault--m/stg_orders.json"))
+            .expect("a file");
+        assert!(text.contains("\"from {{ ref('stg_bookings') }}\""), "lines are readable:\n{text}");
+        assert!(!text.contains("sk-planted"));
+    });
+}
+
+#[test]
+fn a_stale_recording_names_what_changed() {
+    block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (prompt, task) = prompt_and_task(folder.path(), "fault");
+        let server = Server::start(vec![Act::Answer(ANSWER.to_owned())]).await;
+        let config = with_root(config(&server.base_url), folder.path());
+        let generator = Generator::new(&config, std::slice::from_ref(&prompt), Mode::Record, &key())
+            .expect("a generator");
+        generator.answer_task(&task, &prompt, 0).await.expect("an answer");
+        generator.finish().expect("finished");
+        drop(generator);
+        write(folder.path(), "prompts/v1/system.md", "Draft a good dbt model.");
+        let changed = PromptVersion::read(&folder.path().join("prompts/v1")).expect("a prompt version");
+        let replay =
+            Generator::new(&config, &[], Mode::Replay, &Environment::fixed([])).expect("a generator");
+        let error = replay.answer_task(&task, &changed, 0).await.expect_err("stale");
+        assert_eq!((error.class, error.code.as_deref()), (ErrorClass::Stale, Some("E_RECORDING_STALE")));
+        assert!(
+            error.message.contains("case=stg_orders prompt=v1 trial=0: prompt changed (recorded 2"),
+            "{error}"
+        );
+        assert!(error.message.contains("m-2026-01-01"), "{error}");
+        let spec = Task { spec: "other".to_owned(), ..task.clone() };
+        let error = replay.answer_task(&spec, &changed, 0).await.expect_err("stale");
+        assert!(error.message.contains("prompt and spec changed"), "{error}");
+        // `auto` asks for what is stale, and only for that.
+        let auto =
+            Generator::new(&config, std::slice::from_ref(&changed), Mode::Auto, &key()).expect("a generator");
+        auto.answer_task(&task, &changed, 0).await.expect("asked");
+        auto.answer_task(&task, &changed, 0).await.expect("replayed");
+        assert_eq!(server.count(), 2);
+        let mut in_ci = vec![("FAULT_KEY", "sk-planted-0123456789abcdef"), ("CI", "true")];
+        let environment = Environment::fixed([in_ci.remove(0), in_ci.remove(0)]);
+        let fault = Generator::new(&config, &[changed], Mode::Auto, &environment).expect_err("refused");
+        assert_eq!(fault.0[0].code, "E_MODE_CI");
+    });
+}
+
+#[test]
+fn a_missing_key_is_named_before_anything_is_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (prompt, _) = prompt_and_task(folder.path(), "fault");
+    let config = with_root(config("http://127.0.0.1:9/v1"), folder.path());
+    let fault = Generator::new(&config, &[prompt], Mode::Live, &Environment::fixed([])).expect_err("no key");
+    assert_eq!(fault.0[0].code, "E_KEY_MISSING");
+    assert!(fault.0[0].message.contains("FAULT_KEY"));
+}
+
+#[test]
+fn tool_calls_are_answered_from_the_project_recorded_and_replayed() {
+    block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_, task) = prompt_and_task(folder.path(), "fault");
+        let toml =
+            "provider = \"fault\"\nmodel = \"m\"\nsystem = \"system.md\"\n[tools]\nmode = \"native\"\n";
+        write(folder.path(), "prompts/v1/prompt.toml", toml);
+        let prompt = PromptVersion::read(&folder.path().join("prompts/v1")).expect("a prompt version");
+        let call = |name: &str, id: &str| {
+            let item =
+                serde_json::json!({"type": "function_call", "call_id": id, "name": name, "arguments": "{}"});
+            serde_json::json!({"status": "completed", "output": [item], "usage": {"input_tokens": 5, "output_tokens": 1}})
+        };
+        let server = Server::start(vec![
+            Act::Raw(http(200, "connection: close\r\n", &call("list_models", "c1").to_string())),
+            Act::Raw(http(200, "connection: close\r\n", &call("drop_table", "c2").to_string())),
+            Act::Answer(ANSWER.to_owned()),
+        ])
+        .await;
+        let config = with_root(config(&server.base_url), folder.path());
+        let recorded = {
+            let generator = Generator::new(&config, std::slice::from_ref(&prompt), Mode::Record, &key())
+                .expect("a generator");
+            let answer = generator.answer_task(&task, &prompt, 0).await.expect("an answer");
+            generator.finish().expect("finished");
+            answer
+        };
+        let calls: Vec<(&str, Option<&str>)> =
+            recorded.tool_calls.iter().map(|call| (call.name.as_str(), call.error.as_deref())).collect();
+        assert_eq!(calls, [("list_models", None), ("drop_table", Some("E_UNKNOWN_TOOL"))]);
+        assert_eq!(recorded.usage.as_ref().and_then(|usage| usage.input), Some(21), "5 + 5 + 11");
+        let sent = server.bodies.lock().expect("unpoisoned")[1]["input"].clone();
+        assert_eq!(
+            sent[2],
+            serde_json::json!({"type": "function_call_output", "call_id": "c1", "output": "[\"stg_bookings\"]"})
+        );
+        let replay =
+            Generator::new(&config, &[], Mode::Replay, &Environment::fixed([])).expect("a generator");
+        assert_eq!(replay.answer_task(&task, &prompt, 0).await.expect("replayed"), recorded);
+        // The model saw another project than there is now: its answer says nothing about this one.
+        fs_err::rename(task.project.join("models/stg_bookings.sql"), task.project.join("models/gone.sql"))
+            .expect("renamed");
+        let error = replay.answer_task(&task, &prompt, 0).await.expect_err("stale");
+        assert_eq!(error.class, ErrorClass::Stale);
+        assert!(error.message.contains("results of the tools"), "{error}");
+    });
+}
+
+#[test]
+fn a_model_that_only_calls_tools_is_stopped() {
+    block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_, task) = prompt_and_task(folder.path(), "fault");
+        let toml = "provider = \"fault\"\nmodel = \"m\"\nsystem = \"system.md\"\n[tools]\nmode = \"native\"\nmax_turns = 4\n";
+        write(folder.path(), "prompts/v1/prompt.toml", toml);
+        let prompt = PromptVersion::read(&folder.path().join("prompts/v1")).expect("a prompt version");
+        let call = serde_json::json!({"status": "completed", "output": [
+            {"type": "function_call", "call_id": "c", "name": "list_models", "arguments": "{}"}]});
+        let server =
+            Server::start(vec![Act::Raw(http(200, "connection: close\r\n", &call.to_string()))]).await;
+        let config = with_root(config(&server.base_url), folder.path());
+        let generator = Generator::new(&config, std::slice::from_ref(&prompt), Mode::Record, &key())
+            .expect("a generator");
+        let answer = generator.answer_task(&task, &prompt, 0).await.expect("an end");
+        assert_eq!(
+            (server.count(), answer.finish_reason.as_deref(), answer.output_text.as_str()),
+            (4, Some("tool_calls"), "")
+        );
+        generator.finish().expect("finished");
+        let bodies = server.bodies.lock().expect("unpoisoned").clone();
+        let choices: Vec<&serde_json::Value> = bodies.iter().map(|body| &body["tool_choice"]).collect();
+        assert_eq!(choices, ["auto", "auto", "auto", "none"]);
+        let replay =
+            Generator::new(&config, &[], Mode::Replay, &Environment::fixed([])).expect("a generator");
+        assert_eq!(replay.answer_task(&task, &prompt, 0).await.expect("replayed"), answer);
+    });
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_stopped() {
+    block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (prompt, task) = prompt_and_task(folder.path(), "fault");
+        let server = Server::start(vec![Act::Answer(ANSWER.to_owned())]).await;
+        let config = with_root(config(&server.base_url), folder.path());
+        let prompts = [prompt.clone()];
+        let tasks: Vec<Task> = (0..5).map(|n| Task { id: format!("case_{n}"), ..task.clone() }).collect();
+        {
+            let generator = Generator::new(&config, &prompts, Mode::Record, &key()).expect("a generator");
+            for task in &tasks[..3] {
+                generator.answer_task(task, &prompt, 0).await.expect("an answer");
+            }
+            let second = Generator::new(&config, &prompts, Mode::Record, &key()).expect_err("locked");
+            assert!(second.0[0].message.contains(&std::process::id().to_string()), "{second}");
+            // No `finish`: the process was killed. What it had paid for last is only in the journal, with a torn line behind.
+            fs_err::remove_file(folder.path().join("recordings").join(slot_of("case_2", &prompt).path()))
+                .expect("removed");
+        }
+        let journal = folder.path().join("recordings/.journal/pending.jsonl");
+        let mut text = fs_err::read_to_string(&journal).expect("a journal");
+        text.push_str("{\"prompt\":\"v1\",\"prov");
+        fs_err::write(&journal, text).expect("written");
+        let generator = Generator::new(&config, &prompts, Mode::Record, &key()).expect("a generator");
+        assert!(generator_has(folder.path(), &prompt, "case_2"), "put back from the journal");
+        for task in &tasks {
+            generator.answer_task(task, &prompt, 0).await.expect("an answer");
+        }
+        generator.finish().expect("finished");
+        assert_eq!(server.count(), 5, "what was paid for was asked again");
+        assert_eq!(fs_err::read_to_string(&journal).expect("a journal"), "");
+        drop(generator);
+        let again = Generator::new(&config, &prompts, Mode::Record, &key()).expect("a generator");
+        again.answer_task(&tasks[0], &prompt, 0).await.expect("an answer");
+        assert_eq!(server.count(), 6, "a run that ended is recorded anew");
+    });
+}
+
+fn generator_has(root: &Path, prompt: &PromptVersion, case: &str) -> bool {
+    Store::read_only(root.join("recordings")).load(&slot_of(case, prompt)).is_ok_and(|found| found.is_some())
+}

@@ -19,6 +19,15 @@ pub enum StrictError {
     },
 }
 
+impl fmt::Display for StrictError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(error) => write!(f, "{error}"),
+            Self::DuplicateKey { key, .. } => write!(f, "the key {key:?} appears twice"),
+        }
+    }
+}
+
 /// Parses JSON as RFC 8259 has it, and refuses duplicate keys, `NaN`, lone surrogates and depths over 128.
 ///
 /// # Errors

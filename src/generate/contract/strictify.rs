@@ -13,7 +13,7 @@ pub enum SchemaProfile {
     OpenaiStrict,
     /// `output_config` and strict tools of the Messages API: no patterns, bounds or lengths.
     Anthropic,
-    /// A grammar made from the schema (llama.cpp): everything is carried.
+    /// A grammar made from the schema (llama.cpp): everything but lengths that a grammar cannot count to.
     Grammar,
 }
 
@@ -21,7 +21,10 @@ impl SchemaProfile {
     /// Whether the profile carries a keyword as it is.
     fn carries(self, keyword: &str, value: &Value) -> bool {
         match self {
-            Self::Grammar => true,
+            Self::Grammar => {
+                !matches!(keyword, "maxLength" | "minLength")
+                    || value.as_u64().is_some_and(|n| n <= MAX_REPEAT)
+            }
             Self::OpenaiStrict => !matches!(keyword, "minLength" | "maxLength" | "default"),
             Self::Anthropic => match keyword {
                 "minItems" => matches!(value.as_u64(), Some(0 | 1)),
@@ -48,6 +51,9 @@ impl SchemaProfile {
         }
     }
 }
+
+/// llama.cpp refuses a grammar with longer repetitions.
+const MAX_REPEAT: u64 = 2000;
 
 /// Keywords that say nothing to a model.
 const DROPPED: [&str; 5] = ["$schema", "$id", "$comment", "title", "examples"];
