@@ -2,7 +2,9 @@
 
 with days as (
     select cast(day as date) as revenue_date
-    from generate_series(timestamp '2026-05-28', timestamp '2026-06-30', interval 1 day) as series (day)
+    from
+        generate_series(timestamp '2026-05-28', timestamp '2026-06-30', interval 1 day)
+            as series (day)
 ),
 
 bookings as (
@@ -27,7 +29,9 @@ select
     days.revenue_date,
     coalesce(bookings.bookings, 0) as bookings,
     cast(coalesce(fares.amount_cents, 0) / 100.0 as decimal(12, 2)) as gross_amount,
-    cast(coalesce(fares.amount_cents - fares.refunded_cents, 0) / 100.0 as decimal(12, 2)) as net_amount
+    cast(
+        coalesce(fares.amount_cents - fares.refunded_cents, 0) / 100.0 as decimal(12, 2)
+    ) as net_amount
 from days
 left join bookings on days.revenue_date = bookings.revenue_date
 left join fares on days.revenue_date = fares.revenue_date

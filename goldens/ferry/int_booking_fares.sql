@@ -16,6 +16,8 @@ select
     coalesce(fares.fare_lines, 0) as fare_lines,
     cast(coalesce(fares.amount_cents, 0) / 100.0 as decimal(10, 2)) as amount,
     cast(coalesce(fares.refunded_cents, 0) / 100.0 as decimal(10, 2)) as refunded,
-    cast(coalesce(fares.amount_cents - fares.refunded_cents, 0) / 100.0 as decimal(10, 2)) as net_amount
+    cast(
+        coalesce(fares.amount_cents - fares.refunded_cents, 0) / 100.0 as decimal(10, 2)
+    ) as net_amount
 from {{ ref('stg_bookings') }} as bookings
 left join fares on bookings.booking_id = fares.booking_id

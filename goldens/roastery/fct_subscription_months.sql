@@ -2,7 +2,9 @@
 
 with months as (
     select cast(month as date) as month
-    from generate_series(timestamp '2026-01-01', timestamp '2026-06-01', interval 1 month) as series (month)
+    from
+        generate_series(timestamp '2026-01-01', timestamp '2026-06-01', interval 1 month)
+            as series (month)
 )
 
 select
