@@ -75,9 +75,16 @@ impl Judge {
     pub fn versions(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+}
 
+/// Somebody who judges answers: [`Judge`], or a fake in tests of the runner.
+pub trait Assess: Send + Sync + 'static {
     /// Runs every check on an answer.
-    pub async fn assess(&self, case: &Case, answer: &Answer) -> Assessment {
+    fn assess(&self, case: &Case, answer: &Answer) -> impl Future<Output = Assessment> + Send;
+}
+
+impl Assess for Judge {
+    async fn assess(&self, case: &Case, answer: &Answer) -> Assessment {
         let (contract, candidate) = contract::check(answer);
         let Some(candidate) = candidate else { return Assessment::only(contract) };
         let checks = vec![contract, name::check(&candidate.model_name, &case.model)];

@@ -153,6 +153,18 @@ impl Project {
         faults.into_result(project)
     }
 
+    /// `vars` as this project's models see them: those of the project itself win over global ones.
+    pub fn vars(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
+        let mut vars = std::collections::BTreeMap::new();
+        let Some(all) = self.config.get("vars") else { return vars };
+        let own = all.get(&self.name).map_or(&[][..], Node::entries);
+        for (key, value) in all.entries().iter().chain(own) {
+            vars.insert(key.scalar().unwrap_or_default(), value.to_json());
+        }
+        vars.remove(&self.name);
+        vars
+    }
+
     /// Model files, by path.
     pub fn models(&self) -> Vec<ProjectFile> {
         self.files(&self.model_paths, &["sql"])
@@ -267,6 +279,14 @@ mod tests {
             ("shop", Some("dbt_packages"))
         );
         assert_eq!((&project.model_paths[0], &project.seed_paths[0]), (&"models".into(), &"seeds".into()));
+    }
+
+    #[test]
+    fn vars_of_the_project_win_over_global_ones() {
+        let vars = project("name: shop\nvars:\n  day: 1\n  unit: kg\n  shop:\n    day: 2\n")
+            .expect("a project")
+            .vars();
+        assert_eq!(serde_json::json!(vars), serde_json::json!({"day": 2, "unit": "kg"}));
     }
 
     #[test]

@@ -139,6 +139,26 @@ impl Node {
         }
     }
 
+    /// The value as JSON; numbers that JSON cannot hold stay text.
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Number(text) => text
+                .parse::<i64>()
+                .map(serde_json::Value::from)
+                .or_else(|_| text.parse::<f64>().map(serde_json::Value::from))
+                .unwrap_or_else(|_| text.as_str().into()),
+            Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.scalar().unwrap_or_default(), value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         self.value == Value::Null

@@ -4,8 +4,16 @@
 //! [`Report`] is report.json, field by field. Every other form is made from it alone, so `report.json` is enough to
 //! make them all again.
 
+mod annotations;
+pub mod chart;
 mod comparison;
+mod diff;
+mod html;
+mod junit;
+mod markdown;
 mod model;
+pub mod terminal;
+mod text;
 pub mod words;
 
 pub use comparison::{Comparison, Method, OutcomeMap, Verdict, compare};

@@ -2,6 +2,9 @@
 
 use super::comparison::{Comparison, Verdict};
 use super::model::{PromptSummary, Report};
+use crate::check::outcome::Outcome;
+use crate::score::{CaseResult, Cost, Tokens};
+use crate::sql::verdict::{Comparison as SqlComparison, Method, Verdict as SqlVerdict};
 use crate::stats::interval::Interval;
 
 /// `78.3 %`; an en dash where there is no number.
@@ -45,32 +48,105 @@ pub fn milliseconds(ms: u64) -> String {
     }
 }
 
-/// A comparison in one sentence, without full stop.
-pub fn comparison(c: &Comparison) -> String {
-    let before = match &c.baseline_run {
-        Some(run) if c.baseline == c.candidate => format!("in run {run}"),
+/// What the baseline is called: the prompt version, or the run where only the run differs.
+pub fn baseline_name(c: &Comparison) -> String {
+    match &c.baseline_run {
+        Some(run) if c.baseline == c.candidate => format!("itself in run {run}"),
         Some(run) => format!("{} in run {run}", c.baseline),
         None => c.baseline.clone(),
-    };
-    let (Some(delta), true) = (c.delta, c.cases > 0) else {
+    }
+}
+
+/// What a comparison says, without numbers.
+pub fn comparison_verdict(c: &Comparison) -> String {
+    let before = baseline_name(c);
+    if c.delta.is_none() {
         return format!("{} and {before} have no judged case in common", c.candidate);
-    };
-    let verdict = match c.verdict {
+    }
+    match c.verdict {
         Verdict::Better => format!("{} is better than {before}", c.candidate),
         Verdict::Worse => format!("{} is worse than {before}", c.candidate),
-        Verdict::CannotTell => format!("can't tell {} from {before}", c.candidate),
-    };
+        Verdict::CannotTell => format!("Can't tell {} from {before}", c.candidate),
+    }
+}
+
+/// The numbers behind it; `None` without common cases.
+pub fn comparison_numbers(c: &Comparison) -> Option<String> {
+    let delta = c.delta?;
     let interval = c
         .interval
         .map_or_else(String::new, |i| format!(" (95 % interval {} to {})", points(i.lower), points(i.upper)));
-    format!(
-        "{verdict}: {} points{interval}, {}, {}, {}, {}",
+    Some(format!(
+        "{} points{interval}, {}, {}, {}, {}",
         points(delta),
         count(c.wins, "win", "wins"),
         count(c.losses, "loss", "losses"),
         count(c.ties, "tie", "ties"),
         p_value(c.p_adjusted),
-    )
+    ))
+}
+
+/// A comparison in one sentence, without full stop.
+pub fn comparison(c: &Comparison) -> String {
+    match comparison_numbers(c) {
+        Some(numbers) => format!("{}: {numbers}", comparison_verdict(c)),
+        None => comparison_verdict(c),
+    }
+}
+
+/// A comparison in one sentence, with what the suite could have shown where it decides nothing.
+pub fn comparison_with_power(c: &Comparison) -> String {
+    match power_note(c) {
+        Some(note) => format!("{}; {note}", comparison(c)),
+        None => comparison(c),
+    }
+}
+
+/// The failed and errored checks of a result, a line a finding: `rows: 2 rows are missing [join_type, sql:31]`.
+pub fn findings(result: &CaseResult) -> Vec<String> {
+    let mut lines = Vec::new();
+    for check in &result.checks {
+        if !matches!(check.outcome, Outcome::Failed | Outcome::Errored) {
+            continue;
+        }
+        let errored = if check.outcome == Outcome::Errored { " (errored)" } else { "" };
+        for finding in &check.findings {
+            let place = finding.place.as_deref().map(|p| format!(", {p}")).unwrap_or_default();
+            lines.push(format!("{}{errored}: {} [{}{place}]", check.check, finding.message, finding.class));
+        }
+    }
+    lines
+}
+
+/// A SQL verdict with the reason: `differs (search): 2 rows tell them apart`.
+pub fn sql_verdict(comparison: &SqlComparison) -> String {
+    let verdict = match comparison.verdict {
+        SqlVerdict::Identical => "identical",
+        SqlVerdict::Equivalent => "equivalent",
+        SqlVerdict::Agrees => "agrees",
+        SqlVerdict::Differs => "differs",
+        SqlVerdict::Unknown => "unknown",
+    };
+    let method = match comparison.method {
+        Method::Text => "text",
+        Method::Ast => "ast",
+        Method::NormalForm => "normal form",
+        Method::Shape => "columns",
+        Method::Execution => "execution",
+        Method::Search => "search",
+    };
+    format!("{verdict} ({method}): {}", comparison.reason)
+}
+
+/// Cost of one answer, on average: `$0.0021`.
+pub fn usd_each(cost: &Cost) -> String {
+    format!("${:.4}", cost.usd / cost.answers.max(1) as f64)
+}
+
+/// Tokens of one answer, on average: `1850 in, 420 out`.
+pub fn tokens_each(tokens: &Tokens) -> String {
+    let each = |n: u64| (n as f64 / tokens.answers.max(1) as f64).round();
+    format!("{} in, {} out", each(tokens.input), each(tokens.output))
 }
 
 /// What an undecided comparison could have shown; `None` for a decided one.
@@ -149,7 +225,7 @@ mod tests {
         let flat = versus(&[true; 20], &[true; 20]);
         assert_eq!(
             comparison(&flat),
-            "can't tell v2 from v1: 0.0 points (95 % interval −16.1 to +16.1), 0 wins, 0 losses, 20 ties, p = 1.000"
+            "Can't tell v2 from v1: 0.0 points (95 % interval −16.1 to +16.1), 0 wins, 0 losses, 20 ties, p = 1.000"
         );
         assert_eq!(power_note(&flat).unwrap(), "this suite can detect >= 32 pp with 80 % power (20 cases)");
         let tiny = versus(&[true; 3], &[false; 3]);

@@ -72,6 +72,8 @@ pub struct Run {
     pub results: Vec<CaseResult>,
     /// Whether it was stopped before the end; it can be resumed.
     pub interrupted: bool,
+    /// Whether it belongs into the history: every case, every check, and answers of a prompt version.
+    pub is_comparable: bool,
 }
 
 /// Loads, plans, judges.
@@ -137,7 +139,16 @@ pub async fn execute(
         },
         ..RunInfo::default()
     };
-    Ok(Run { info, prompts, suite, results: outcome.results, interrupted: outcome.interrupted })
+    let is_comparable =
+        info.complete && info.filters.is_empty() && request.tools && !info.mode.starts_with(BASELINE_PREFIX);
+    Ok(Run {
+        info,
+        prompts,
+        suite,
+        results: outcome.results,
+        interrupted: outcome.interrupted,
+        is_comparable,
+    })
 }
 
 fn open_answers(request: &Request, suite: &Suite) -> Result<(Answers, Vec<PromptInfo>), Diagnostics> {

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::check::outcome::{CheckId, CheckResult};
-use crate::check::{Assessment, Judge};
+use crate::check::{Assess, Assessment};
 use crate::generate::answers::Answer;
 use crate::score::CaseResult;
 use crate::suite::{Case, Suite};
@@ -19,13 +19,13 @@ use super::plan::Cell;
 use super::store::{Key, Store};
 
 /// Everything that a run needs.
-pub struct Runner {
+pub struct Runner<J> {
     /// What is evaluated.
     pub suite: Arc<Suite>,
     /// Where answers come from.
     pub answers: Arc<Answers>,
     /// Who judges them.
-    pub judge: Arc<Judge>,
+    pub judge: Arc<J>,
     /// Cells under way at a time, at least 1.
     pub jobs: usize,
     /// Where events go.
@@ -43,7 +43,7 @@ pub struct Results {
     pub interrupted: bool,
 }
 
-impl Runner {
+impl<J: Assess> Runner<J> {
     /// Judges every cell that is not in `finished`, logging each result as it is there.
     ///
     /// # Errors
@@ -66,6 +66,7 @@ impl Runner {
         let mut tasks: JoinSet<CaseResult> = JoinSet::new();
         let mut index_of = BTreeMap::new();
         let mut interrupted = *self.stop.borrow();
+        let mut may_stop = true;
         loop {
             while !interrupted && tasks.len() < self.jobs.max(1) {
                 let Some(index) = open.next() else { break };
@@ -79,8 +80,9 @@ impl Runner {
             }
             let joined = tokio::select! {
                 joined = tasks.join_next_with_id() => joined,
-                changed = self.stop.changed(), if !interrupted => {
-                    interrupted = changed.is_ok() && *self.stop.borrow();
+                changed = self.stop.changed(), if may_stop && !interrupted => {
+                    may_stop = changed.is_ok();
+                    interrupted = may_stop && *self.stop.borrow();
                     if interrupted {
                         let _ = self.events.send(Event::Interrupted);
                     }
@@ -107,7 +109,12 @@ impl Runner {
     }
 }
 
-async fn judge_cell(suite: Arc<Suite>, answers: Arc<Answers>, judge: Arc<Judge>, cell: Cell) -> CaseResult {
+async fn judge_cell(
+    suite: Arc<Suite>,
+    answers: Arc<Answers>,
+    judge: Arc<impl Assess>,
+    cell: Cell,
+) -> CaseResult {
     let case = &suite.cases[cell.case];
     let answer = match answers.get(&suite, &cell).await {
         Ok(Some(answer)) => answer,
@@ -163,4 +170,98 @@ fn result_of(case: &Case, cell: &Cell, answer: Option<Answer>, assessment: Asses
         result.review_notes = candidate.review_notes;
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::outcome::Outcome;
+    use crate::config::Config;
+    use crate::run::baseline::Baseline;
+    use crate::run::store::{Manifest, VERSION};
+    use crate::score::Status;
+    use crate::suite::Filter;
+
+    /// Passes every case; panics, or asks for a stop, on the cases it is told to.
+    struct Fake {
+        panics_on: &'static str,
+        stop: Option<(&'static str, watch::Sender<bool>)>,
+    }
+
+    impl Assess for Fake {
+        async fn assess(&self, case: &Case, _: &Answer) -> Assessment {
+            assert_ne!(case.id, self.panics_on, "no check can do this one");
+            if let Some((id, stop)) = &self.stop
+                && case.id == *id
+            {
+                stop.send(true).unwrap();
+            }
+            let checks = CheckId::ALL.into_iter().map(CheckResult::passed).collect();
+            Assessment { checks, golden: None, candidate: None }
+        }
+    }
+
+    fn example() -> Arc<Suite> {
+        let mut config = Config::load(Some(std::path::Path::new("assay.toml"))).unwrap();
+        config.root = ".".into();
+        Arc::new(Suite::load(&config, &Filter::default()).unwrap())
+    }
+
+    async fn run(folder: &std::path::Path, jobs: usize, fake: Fake, stop: watch::Receiver<bool>) -> Results {
+        let suite = example();
+        let cells = super::super::plan::plan(&suite, &["p".to_owned(), "q".to_owned()], 2, None).unwrap();
+        let manifest = Manifest { version: VERSION, fingerprint: "f".to_owned(), cells: cells.len() };
+        let (mut store, finished) = Store::open(folder, &manifest).unwrap();
+        let runner = Runner {
+            suite,
+            answers: Arc::new(Answers::Baseline(Baseline::Golden)),
+            judge: Arc::new(fake),
+            jobs,
+            events: mpsc::unbounded_channel().0,
+            stop,
+        };
+        runner.run(&cells, finished, &mut store).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_check_is_one_errored_case_and_the_rest_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim: &'static str = example().cases[3].id.clone().leak();
+        let fake = Fake { panics_on: victim, stop: None };
+        let results = run(folder.path(), 4, fake, watch::channel(false).1).await.results;
+        let (errored, others): (Vec<_>, Vec<_>) = results.iter().partition(|result| result.case == victim);
+        assert!(errored.iter().all(|result| result.status == Status::Errored), "{errored:?}");
+        assert_eq!(errored.len(), 4);
+        assert!(others.iter().all(|result| result.status == Status::Passed));
+        let finding = errored[0].checks.iter().find(|check| check.outcome == Outcome::Errored).unwrap();
+        assert!(finding.findings[0].message.contains("no check can do this one"));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_run_is_finished_by_the_next_one_without_doing_anything_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, stop) = watch::channel(false);
+        let middle: &'static str = example().cases[5].id.clone().leak();
+        let first = run(folder.path(), 1, Fake { panics_on: "", stop: Some((middle, sender)) }, stop).await;
+        assert!(first.interrupted);
+        let log = folder.path().join("results.jsonl");
+        // A crash may tear the last line.
+        let torn = fs_err::read_to_string(&log).unwrap() + "{\"case\": \"half";
+        fs_err::write(&log, torn).unwrap();
+        let second = run(folder.path(), 8, Fake { panics_on: "", stop: None }, watch::channel(false).1).await;
+        assert!(!second.interrupted);
+        assert_eq!(second.results[..first.results.len()], first.results[..]);
+        let lines = fs_err::read_to_string(&log).unwrap();
+        let whole = lines.lines().filter(|line| serde_json::from_str::<CaseResult>(line).is_ok()).count();
+        assert_eq!(whole, second.results.len(), "each result is logged once");
+    }
+
+    #[tokio::test]
+    async fn results_come_in_plan_order_whatever_the_number_of_jobs() {
+        let (one, eight) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let fake = || Fake { panics_on: "", stop: None };
+        let one = run(one.path(), 1, fake(), watch::channel(false).1).await.results;
+        let eight = run(eight.path(), 8, fake(), watch::channel(false).1).await.results;
+        assert_eq!(one, eight);
+    }
 }

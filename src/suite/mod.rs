@@ -1,6 +1,7 @@
 //! What is evaluated: cases (CSV), specs, prompt versions, goldens, projects.
 
 pub mod cases;
+mod golden;
 pub mod prompts;
 pub mod spec;
 
@@ -15,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
 use crate::sql::Dialect;
 
 use cases::CaseRow;
+pub use golden::{Golden, context};
 use spec::{Approved, Spec};
 
 /// The cases that were asked for, looked up and ready to be judged.
@@ -37,17 +39,6 @@ pub struct Project {
     pub dialect: Dialect,
     /// The project's own files.
     pub dbt: dbt::project::Project,
-}
-
-/// The accepted reference of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Golden {
-    /// The file.
-    pub sql_path: PathBuf,
-    /// Its text.
-    pub sql: String,
-    /// The schema YAML: file and text.
-    pub yaml: Option<(PathBuf, String)>,
 }
 
 /// A case with everything that its row, spec and golden say.
@@ -143,6 +134,7 @@ impl Suite {
             .filter(|row| filter.wants(row))
             .filter_map(|row| lookup.resolve(row, &mut faults))
             .collect();
+        cases.iter().for_each(|case| golden::check(case, &mut faults));
         warnings.extend(lookup.specs.values().flatten().flat_map(|spec| spec.warnings()));
         if cases.is_empty() && faults.0.is_empty() {
             faults.push(
@@ -231,7 +223,7 @@ impl Lookup<'_> {
     fn resolve(&mut self, row: CaseRow, faults: &mut Diagnostics) -> Option<Case> {
         let spec = self.spec(&row, faults);
         let project = self.project(&row, faults);
-        let golden = golden_of(self.config, &row, faults);
+        let golden = Golden::read(self.config, &row, faults);
         let (spec, project, golden) = (spec?, project?, golden?);
         let file = |extension: &str| PathBuf::from("models").join(format!("{}.{extension}", row.model));
         Some(Case {
@@ -315,34 +307,6 @@ impl Lookup<'_> {
         self.projects.insert(name.clone(), read.clone());
         read
     }
-}
-
-fn golden_of(config: &Config, row: &CaseRow, faults: &mut Diagnostics) -> Option<Golden> {
-    let mut read = |path: &Path| {
-        let full = config.resolve(path);
-        match fs_err::read_to_string(&full) {
-            Ok(text) => Some((full, text)),
-            Err(error) => {
-                faults.push(
-                    Diagnostic::new(
-                        "E_GOLDEN_MISSING",
-                        format!("cannot read the golden `{}`: {}", path.display(), io_reason(&error)),
-                    )
-                    .at(row.place.clone())
-                    .hint("paths start at the folder of assay.toml"),
-                );
-                None
-            }
-        }
-    };
-    let sql = read(&row.golden_sql);
-    let yaml = row.golden_yaml.as_deref().map(&mut read);
-    let (sql_path, sql) = sql?;
-    let yaml = match yaml {
-        Some(yaml) => Some(yaml?),
-        None => None,
-    };
-    Some(Golden { sql_path, sql, yaml })
 }
 
 #[cfg(test)]

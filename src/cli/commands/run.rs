@@ -12,7 +12,7 @@ use crate::cli::{output, progress};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::history;
-use crate::report::{CaseInfo, CaseRow, Report, words};
+use crate::report::{CaseInfo, CaseRow, Report, terminal};
 use crate::run::{self, Request, Run, Source};
 use crate::suite::{Case, Filter};
 
@@ -46,10 +46,8 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
     }
     let report = record(config, run)?;
     write_reports(&folder, &report)?;
-    for prompt in &report.prompts {
-        output::data(&words::prompt(prompt));
-    }
-    output::data(&format!("\nreport: {}", folder.join("report.json").display()));
+    let html = folder.join("report.html").display().to_string();
+    output::data(&terminal::summary(&report, output::width(), Some(&html)));
     Ok(verdict(config, &report))
 }
 
@@ -124,11 +122,10 @@ async fn watch_signals(stopper: watch::Sender<bool>) {
     }
 }
 
-/// Adds the run to the history, unless it is partial, and builds its report.
+/// Adds the run to the history, where it belongs there, and builds its report.
 fn record(config: &Config, run: Run) -> anyhow::Result<Report> {
     let path = config.resolve(&config.paths.reports).join("history.jsonl");
-    let whole = run.info.complete && run.info.filters.is_empty() && !run.info.mode.starts_with("baseline:");
-    if whole {
+    if run.is_comparable {
         let records = history::HistoryRecord::from_run(&run.info, &run.prompts, &run.results);
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
@@ -160,7 +157,12 @@ fn case_info(case: &Case) -> CaseInfo {
 }
 
 fn write_reports(folder: &Path, report: &Report) -> anyhow::Result<()> {
-    let files: [(&str, String); 1] = [("report.json", report.to_json())];
+    let files: [(&str, String); 4] = [
+        ("report.json", report.to_json()),
+        ("report.html", report.to_html()),
+        ("junit.xml", report.to_junit()),
+        ("summary.md", report.to_markdown()),
+    ];
     for (name, text) in files {
         // Written beside and renamed: a reader never sees half a report.
         let path: PathBuf = folder.join(name);

@@ -1,0 +1,97 @@
+//! Goldens: the accepted reference of a case, and the faults that make it useless as one.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
+use crate::sql::jinja::{self, Context, JinjaFaultKind};
+use crate::sql::parse;
+
+use super::cases::CaseRow;
+use super::{Case, Project};
+
+/// The accepted reference of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Golden {
+    /// The file.
+    pub sql_path: PathBuf,
+    /// Its text.
+    pub sql: String,
+    /// The schema YAML: file and text.
+    pub yaml: Option<(PathBuf, String)>,
+}
+
+impl Golden {
+    /// Reads the golden that a row names.
+    pub(super) fn read(config: &Config, row: &CaseRow, faults: &mut Diagnostics) -> Option<Self> {
+        let sql = read_file(config, row, &row.golden_sql, faults);
+        let yaml = row.golden_yaml.as_deref().map(|path| read_file(config, row, path, faults));
+        let (sql_path, sql) = sql?;
+        let yaml = match yaml {
+            Some(yaml) => Some(yaml?),
+            None => None,
+        };
+        Some(Self { sql_path, sql, yaml })
+    }
+}
+
+fn read_file(
+    config: &Config,
+    row: &CaseRow,
+    path: &Path,
+    faults: &mut Diagnostics,
+) -> Option<(PathBuf, String)> {
+    let full = config.resolve(path);
+    match fs_err::read_to_string(&full) {
+        Ok(text) => Some((full, text)),
+        Err(error) => {
+            let message = format!("cannot read the golden `{}`: {}", path.display(), io_reason(&error));
+            faults.push(
+                Diagnostic::new("E_GOLDEN_MISSING", message)
+                    .at(row.place.clone())
+                    .hint("paths start at the folder of assay.toml"),
+            );
+            None
+        }
+    }
+}
+
+/// What the templates of a project are rendered against.
+pub fn context(project: &Project, case_dialect: crate::sql::Dialect, model: &str) -> Context {
+    Context { vars: project.dbt.vars(), ..Context::new(case_dialect, model) }
+}
+
+/// Refuses a golden that cannot be read: one that is no template, or whose SQL, with nothing left unexpanded, is no query.
+pub(super) fn check(case: &Case, faults: &mut Diagnostics) {
+    let golden = &case.golden;
+    let at = |line: Option<usize>, column: Option<usize>| {
+        let Some(line) = line else { return Place::file(&golden.sql_path) };
+        let place = Place::line(&golden.sql_path, line, &golden.sql);
+        column.map_or(place.clone(), |column| place.at_column(column))
+    };
+    let rendered = match jinja::render(&golden.sql, &context(&case.project, case.dialect, &case.model)) {
+        Ok(rendered) => rendered,
+        // A template that only dbt can evaluate is no fault of the golden.
+        Err(fault) if fault.kind == JinjaFaultKind::Render => return,
+        Err(fault) => {
+            faults.push(
+                Diagnostic::new("E_GOLDEN_JINJA", format!("the golden is no template: {}", fault.message))
+                    .at(at(fault.line, fault.column)),
+            );
+            return;
+        }
+    };
+    if rendered.is_exact()
+        && let Err(fault) = parse::parse_query(&rendered.sql, case.dialect)
+    {
+        // Columns move when a template is rendered; lines are known.
+        let line = fault.place().and_then(|(line, _)| rendered.lines.get(line.saturating_sub(1)).copied());
+        faults.push(
+            Diagnostic::new(
+                "E_GOLDEN_PARSE",
+                format!("the golden is no {} query: {fault}", case.dialect.name()),
+            )
+            .at(at(line, None)),
+        );
+    }
+}
