@@ -21,8 +21,11 @@ pub enum Relation {
 /// Columns of a relation in order: name and type, as `DESCRIBE` gives them.
 pub type Types = BTreeMap<Relation, Vec<(String, String)>>;
 
-/// The facts of a project. `types` are looked up where the caller has a database (else declared `data_type`s are taken);
-/// `name` says under which name a relation stands in the rendered SQL.
+/// The facts of a project; `name` says under which name a relation stands in the rendered SQL.
+///
+/// Columns are listed only where the list is sure to be complete, since `select *` is expanded with it: from `types`
+/// (where the caller has a database), from an enforced contract, or from the header of a seed. Elsewhere the table has
+/// no columns, and facts about single columns (not null, accepted values) are left out.
 pub fn schema(
     project: &Project,
     properties: &[(PathBuf, Properties)],
@@ -39,6 +42,8 @@ pub fn schema(
     }
     let models: BTreeMap<String, PathBuf> =
         project.models().into_iter().map(|file| (file.name, file.path)).collect();
+    let seeds: BTreeMap<String, PathBuf> =
+        project.seeds().into_iter().map(|file| (file.name, file.path)).collect();
     for (path, properties) in properties {
         for resource in properties.resources.iter().filter(|resource| !resource.disabled) {
             let relation = match &resource.kind {
@@ -47,8 +52,14 @@ pub fn schema(
             };
             let known = types.contains_key(&relation);
             let table = schema.tables.entry(name(&relation)).or_default();
-            let facts = Facts { path, resource, known, name };
-            facts.columns(table);
+            let facts = Facts { path, resource, name };
+            if !known {
+                let header = seeds.get(&resource.name).filter(|_| resource.kind == ResourceKind::Seed);
+                facts.columns(
+                    table,
+                    header.map(|path| header_of(&project.root.join(path))).unwrap_or_default(),
+                );
+            }
             facts.tests(table);
             if enforces_constraints(project, models.get(&resource.name), resource) {
                 facts.constraints(table);
@@ -56,6 +67,17 @@ pub fn schema(
         }
     }
     schema
+}
+
+/// The column names of a seed; none when they cannot be read for sure.
+fn header_of(path: &Path) -> Vec<String> {
+    let Ok(text) = fs_err::read_to_string(path) else { return Vec::new() };
+    let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
+    let plain = line.chars().all(|c| c.is_alphanumeric() || matches!(c, ',' | '_' | ' '));
+    match plain {
+        true => line.split(',').map(|name| name.trim().to_owned()).collect(),
+        false => Vec::new(),
+    }
 }
 
 /// Whether dbt-duckdb creates this model with its constraints: an enforced contract on a table.
@@ -73,8 +95,6 @@ fn enforces_constraints(project: &Project, file: Option<&PathBuf>, resource: &Re
 struct Facts<'a> {
     path: &'a Path,
     resource: &'a Resource,
-    /// Whether the database was asked for the columns.
-    known: bool,
     name: &'a dyn Fn(&Relation) -> String,
 }
 
@@ -83,13 +103,17 @@ impl Facts<'_> {
         format!("{}:{line}", self.path.display())
     }
 
-    fn columns(&self, table: &mut Table) {
-        if self.known {
-            return;
+    fn columns(&self, table: &mut Table, header: Vec<String>) {
+        for name in header {
+            table.columns.insert(name, nullable());
         }
+        let contract = self.resource.contract && self.resource.kind == ResourceKind::Model;
         for declared in &self.resource.columns {
-            let column = table.columns.entry(declared.name.clone()).or_insert_with(nullable);
-            if let Some(data_type) = &declared.data_type {
+            let column = match contract {
+                true => Some(table.columns.entry(declared.name.clone()).or_insert_with(nullable)),
+                false => column_of(table, &declared.name),
+            };
+            if let (Some(column), Some(data_type)) = (column, &declared.data_type) {
                 column.data_type.clone_from(data_type);
             }
         }
@@ -105,8 +129,10 @@ impl Facts<'_> {
                 }
                 (TestKind::NotNull, Some(column)) => not_null(table, column, origin),
                 (TestKind::AcceptedValues(values), Some(column)) => {
-                    column_of(table, column).accepted_values = Some(values.clone());
-                    table.origins.insert(format!("accepted_values {column}"), origin);
+                    if let Some(found) = column_of(table, column) {
+                        found.accepted_values = Some(values.clone());
+                        table.origins.insert(format!("accepted_values {column}"), origin);
+                    }
                 }
                 (TestKind::Relationships { to, field }, Some(column)) => {
                     let to = ref_target(to)
@@ -153,17 +179,23 @@ fn nullable() -> Column {
     Column { nullable: true, ..Column::default() }
 }
 
-fn column_of<'a>(table: &'a mut Table, name: &str) -> &'a mut Column {
-    let spelled = table.columns.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned();
-    table.columns.entry(spelled.unwrap_or_else(|| name.to_owned())).or_insert_with(nullable)
+fn column_of<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Column> {
+    let spelled = table.columns.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned()?;
+    table.columns.get_mut(&spelled)
 }
 
 fn not_null(table: &mut Table, column: &str, origin: String) {
-    column_of(table, column).nullable = false;
-    table.origins.entry(format!("not_null {column}")).or_insert(origin);
+    if let Some(found) = column_of(table, column) {
+        found.nullable = false;
+        table.origins.entry(format!("not_null {column}")).or_insert(origin);
+    }
 }
 
 fn unique(table: &mut Table, columns: Vec<String>, origin: String) {
+    let exists = |column: &String| table.columns.keys().any(|key| key.eq_ignore_ascii_case(column));
+    if !table.columns.is_empty() && !columns.iter().all(exists) {
+        return;
+    }
     table.origins.entry(format!("unique {}", columns.join(", "))).or_insert(origin);
     if !table.unique.contains(&columns) {
         table.unique.push(columns);
@@ -188,7 +220,7 @@ mod tests {
 models:
   - name: orders
     config: {contract: {enforced: true}}
-    constraints: [{type: primary_key, columns: [line]}]
+    constraints: [{type: primary_key, columns: [line]}, {type: unique, columns: [typo]}]
     columns:
       - name: ORDER_ID
         data_tests: [unique, not_null]
@@ -206,15 +238,26 @@ models:
       - name: id
         data_type: int
         constraints: [{type: not_null}]
+  - name: partly_described
+    columns: [{name: id, tests: [unique, not_null]}]
   - name: off
     config: {enabled: false}
     columns: [{name: id, tests: [unique]}]
+seeds:
+  - name: raw_t
+    columns: [{name: id, data_type: integer, tests: [not_null]}]
 ";
+        fs_err::create_dir_all(dir.path().join("seeds")).expect("seeds");
+        fs_err::write(dir.path().join("seeds/raw_t.csv"), "id,name\n1,a\n").expect("seed");
         let (properties, faults) = Properties::parse(Path::new("models/s.yml"), text);
         assert_eq!(faults, []);
         let types = Types::from([(
             Relation::Ref("orders".into()),
-            vec![("order_id".into(), "INTEGER".into()), ("status".into(), "VARCHAR".into())],
+            vec![
+                ("order_id".into(), "INTEGER".into()),
+                ("status".into(), "VARCHAR".into()),
+                ("line".into(), "INTEGER".into()),
+            ],
         )]);
         let name = |relation: &Relation| match relation {
             Relation::Ref(name) => name.clone(),
