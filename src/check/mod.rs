@@ -3,6 +3,7 @@
 //! [`Judge::assess`] runs them all. What can be seen without running anything comes first (contract, name, safety,
 //! sources, YAML, tests, the SQL's meaning); a candidate that is unsafe is never given to dbt.
 
+pub mod build;
 pub mod contract;
 pub mod materialization;
 pub mod name;

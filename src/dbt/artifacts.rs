@@ -26,12 +26,16 @@ pub struct Node {
     /// Unique id.
     pub unique_id: String,
     /// Name.
+    #[serde(deserialize_with = "or_default")]
     pub name: String,
     /// `model`, `test`, `seed`, `source`, ...
+    #[serde(deserialize_with = "or_default")]
     pub resource_type: String,
     /// Package that it belongs to.
+    #[serde(deserialize_with = "or_default")]
     pub package_name: String,
     /// File, relative to the project.
+    #[serde(deserialize_with = "or_default")]
     pub original_file_path: String,
     /// Source text.
     #[serde(deserialize_with = "or_default")]
@@ -45,6 +49,7 @@ pub struct Node {
     /// Of a test: the column.
     pub column_name: Option<String>,
     /// Of a source table: its source.
+    #[serde(deserialize_with = "or_default")]
     pub source_name: String,
     /// Configuration.
     #[serde(deserialize_with = "or_default")]
@@ -77,9 +82,8 @@ pub struct Config {
 #[serde(default)]
 pub struct DependsOn {
     /// Unique ids.
+    #[serde(deserialize_with = "or_default")]
     pub nodes: Vec<String>,
-    /// Unique ids of macros.
-    pub macros: Vec<String>,
 }
 
 /// Which generic test a node is.
@@ -315,7 +319,7 @@ mod tests {
               "model.p.m":{"unique_id":"model.p.m","resource_type":"model","original_file_path":"models/m.sql"},
               "test.p.own":{"unique_id":"test.p.own","resource_type":"test","attached_node":"model.p.m","test_metadata":{"name":"unique"}},
               "test.p.other":{"unique_id":"test.p.other","resource_type":"test","attached_node":"model.p.n","depends_on":{"nodes":["model.p.m","model.p.n"]}},
-              "test.p.single":{"unique_id":"test.p.single","resource_type":"test","original_file_path":"tests/t.sql","depends_on":{"nodes":["model.p.m"]}}},
+              "test.p.single":{"unique_id":"test.p.single","resource_type":"test","original_file_path":"tests/t.sql","depends_on":{"nodes":["model.p.m"],"macros":[null]}}},
              "unit_tests":{"unit_test.p.m.u":{"unique_id":"unit_test.p.m.u","depends_on":{"nodes":["model.p.m"]}}}}"#,
         )
         .expect("a manifest");

@@ -1,4 +1,5 @@
 //! Child processes: dbt, duckdb, sqlfluff, git; limits of time and memory. The only module that starts a process.
 
+pub mod dbt;
 pub mod environment;
 pub mod process;

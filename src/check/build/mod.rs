@@ -1,0 +1,557 @@
+//! Building candidates with dbt: each in a workspace of its own, judged from artifacts, never from the exit code.
+//!
+//! Guards against false passes: exactly the asked model is selected (by path) and was built; what dbt read is the
+//! candidate's text; its relation is in this candidate's database; every test declared for the model ran.
+
+pub mod classify;
+pub mod columns;
+mod engine;
+mod judge;
+mod row_script;
+pub mod rows;
+mod template;
+mod workspace;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::outcome::Outcome;
+use crate::dbt::facts::{Relation, Types};
+use crate::dbt::project::Project;
+use crate::dbt::properties::without_model;
+use crate::diagnostic::Diagnostic;
+use crate::tool::dbt::Pool;
+use crate::tool::environment::Tools;
+use crate::tool::process::Limits;
+
+use classify::{Failure, FailureClass};
+use engine::{Call, Engine};
+use rows::Duckdb;
+use template::Template;
+pub use workspace::Workspace;
+use workspace::{WorkRoot, copy_tree, is_inside};
+
+/// Catalog of every database: views name it, so all files have it as their stem.
+const CATALOG: &str = "warehouse";
+/// The database file in every workspace.
+const DATABASE: &str = "warehouse.duckdb";
+
+/// What one candidate may use.
+#[derive(Debug, Clone)]
+pub struct BuildLimits {
+    /// Wall time of a dbt call.
+    pub wall: Duration,
+    /// CPU time of a dbt call.
+    pub cpu: Duration,
+    /// Address space of a dbt process, bytes.
+    pub memory: u64,
+    /// Memory of the database, bytes.
+    pub duckdb_memory: u64,
+    /// Largest file, bytes: the database, and what it spills.
+    pub file_size: u64,
+}
+
+impl Default for BuildLimits {
+    fn default() -> Self {
+        Self {
+            wall: Duration::from_secs(60),
+            cpu: Duration::from_secs(30),
+            memory: 8 << 30,
+            duckdb_memory: 512 << 20,
+            file_size: 1 << 30,
+        }
+    }
+}
+
+/// Warm dbt processes under these limits, for [`Builder::new`]; shared by the builders of all projects.
+pub fn pool(tools: &Tools, workers: usize, limits: &BuildLimits) -> Arc<Pool> {
+    let process = Limits {
+        memory: Some(limits.memory),
+        file_size: Some(limits.file_size),
+        open_files: Some(1024),
+        ..Limits::wall(limits.wall)
+    };
+    Arc::new(Pool::new(tools.python.clone(), workers, process))
+}
+
+/// What to build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildRequest {
+    /// Name that the model must have.
+    pub model_name: String,
+    /// Where the SQL goes, relative to the project; its stem is the model's name.
+    pub sql_path: PathBuf,
+    /// The model.
+    pub sql: String,
+    /// Where the schema YAML goes, relative to the project.
+    pub yaml_path: PathBuf,
+    /// The schema YAML.
+    pub yaml: String,
+    /// Singular tests: name and query.
+    pub singular_tests: Vec<(String, String)>,
+    /// Files of the golden inside the project, relative: taken out first, with their relations and YAML entries.
+    pub remove: Vec<PathBuf>,
+    /// Build an incremental model a second time.
+    pub twice: bool,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Passed, failed, skipped or errored.
+    pub outcome: Outcome,
+    /// The class of the failure.
+    pub class: Option<FailureClass>,
+    /// In words; empty when passed.
+    pub message: String,
+    /// Seconds that dbt spent on it.
+    pub seconds: f64,
+}
+
+impl Step {
+    fn passed(seconds: f64) -> Self {
+        Self { outcome: Outcome::Passed, class: None, message: String::new(), seconds }
+    }
+
+    fn skipped(message: &str) -> Self {
+        Self { outcome: Outcome::Skipped, class: None, message: message.into(), seconds: 0.0 }
+    }
+
+    fn failed(failure: Failure, seconds: f64) -> Self {
+        let outcome = match failure.class.is_infrastructure() {
+            true => Outcome::Errored,
+            false => Outcome::Failed,
+        };
+        Self { outcome, class: Some(failure.class), message: failure.message, seconds }
+    }
+}
+
+/// A test of the candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestOutcome {
+    /// dbt's unique id.
+    pub unique_id: String,
+    /// Name: `unique`, `accepted_values`, or that of a singular or unit test.
+    pub name: String,
+    /// Column, where it has one.
+    pub column: Option<String>,
+    /// Failing rows.
+    pub failures: Option<i64>,
+    /// How it ended.
+    pub step: Step,
+}
+
+/// What became of a candidate.
+#[derive(Debug)]
+pub struct BuildReport {
+    /// dbt parsed and compiled it.
+    pub compile: Step,
+    /// dbt built it, and its relation is there.
+    pub run: Step,
+    /// All of its tests ran and pass; skipped when it has none.
+    pub tests: Step,
+    /// Each test that was declared for the model.
+    pub test_outcomes: Vec<TestOutcome>,
+    /// The SQL that dbt compiled.
+    pub compiled_sql: Option<String>,
+    /// Quoted relation.
+    pub relation: Option<String>,
+    /// Columns of the relation: name and type.
+    pub columns: Vec<(String, String)>,
+    /// Materialization that dbt used.
+    pub materialized: Option<String>,
+    /// What the model reads.
+    pub depends_on: Vec<Relation>,
+    /// Database after the (first) build; there as long as `workspace` is. `None` when nothing was built.
+    pub database: Option<PathBuf>,
+    /// The second build of an incremental model.
+    pub second_run: Option<SecondRun>,
+    /// How often it was tried: 2 after an infrastructure fault.
+    pub attempts: u32,
+    /// The engine that judged.
+    pub engine: &'static str,
+    /// Holds the files; `None` when there are none.
+    pub workspace: Option<Workspace>,
+}
+
+/// The second build of an incremental model.
+#[derive(Debug, Clone)]
+pub struct SecondRun {
+    /// How it ended.
+    pub run: Step,
+    /// Database after it.
+    pub database: PathBuf,
+}
+
+impl BuildReport {
+    /// A build that ended before dbt could say anything about the model.
+    fn stopped(gate: classify::Gate, failure: Failure, engine: &'static str) -> Self {
+        let step = Step::failed(failure, 0.0);
+        let before = Step::skipped("an earlier step did not pass");
+        let (compile, run, tests) = match gate {
+            classify::Gate::Compile => (step, before.clone(), before),
+            classify::Gate::Run => (Step::passed(0.0), step, before),
+            classify::Gate::Tests => (Step::passed(0.0), Step::passed(0.0), step),
+        };
+        Self {
+            compile,
+            run,
+            tests,
+            test_outcomes: Vec::new(),
+            compiled_sql: None,
+            relation: None,
+            columns: Vec::new(),
+            materialized: None,
+            depends_on: Vec::new(),
+            database: None,
+            second_run: None,
+            attempts: 1,
+            engine,
+            workspace: None,
+        }
+    }
+
+    /// Whether the infrastructure, not the candidate, decided a step.
+    pub fn is_errored(&self) -> bool {
+        let second = self.second_run.as_ref().map(|second| &second.run);
+        [Some(&self.compile), Some(&self.run), Some(&self.tests), second]
+            .into_iter()
+            .flatten()
+            .any(|step| step.outcome == Outcome::Errored)
+    }
+}
+
+/// Builds candidates of one project.
+#[derive(Debug)]
+pub struct Builder {
+    project: Project,
+    template: Template,
+    engine: Engine,
+    duckdb: Duckdb,
+    limits: BuildLimits,
+    work: WorkRoot,
+}
+
+impl Builder {
+    /// Prepares a project (once for each of its states: seeds, models, tests) under `root/.assay`.
+    ///
+    /// # Errors
+    /// When the project does not build as it is, or `.assay` cannot be written.
+    pub async fn new(
+        root: &Path,
+        project: Project,
+        tools: &Tools,
+        pool: Arc<Pool>,
+        limits: BuildLimits,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, Diagnostic> {
+        let work =
+            WorkRoot::create(root).map_err(|error| Diagnostic::new("E_WORKSPACE", error.to_string()))?;
+        let engine = Engine::V1(pool);
+        let template = Template::prepare(root, &project, tools, &engine, &limits, progress).await?;
+        Ok(Self { project, template, engine, duckdb: Duckdb::new(&tools.duckdb), limits, work })
+    }
+
+    /// The `duckdb` command, for comparing rows of finished builds.
+    pub fn duckdb(&self) -> &Duckdb {
+        &self.duckdb
+    }
+
+    /// The project.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Columns of all relations of the project, as the database has them.
+    pub fn types(&self) -> Types {
+        let summary = &self.template.summary;
+        summary.columns.iter().filter_map(|(id, columns)| Some((relation_of(id)?, columns.clone()))).collect()
+    }
+
+    /// Quoted name of every relation of the project in the database.
+    pub fn relations(&self) -> BTreeMap<Relation, String> {
+        let summary = &self.template.summary;
+        summary.relations.iter().filter_map(|(id, name)| Some((relation_of(id)?, name.clone()))).collect()
+    }
+
+    /// Models that do not build and tests that fail on the project as it is: unique id and reason. What such a test
+    /// declares is not a fact.
+    pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
+        let summary = &self.template.summary;
+        summary.failed.iter().chain(&summary.failed_tests).map(|(id, why)| (id.as_str(), why.as_str()))
+    }
+
+    /// The prepared database: seeds and the project's own models.
+    pub fn database(&self) -> PathBuf {
+        self.template.project.join(DATABASE)
+    }
+
+    /// Builds a candidate. After an infrastructure fault it is tried once more, from the start.
+    pub async fn build(&self, request: &BuildRequest) -> BuildReport {
+        let first = self.attempt(request).await;
+        if !first.is_errored() {
+            return first;
+        }
+        drop(first);
+        let mut second = self.attempt(request).await;
+        second.attempts = 2;
+        second
+    }
+
+    async fn attempt(&self, request: &BuildRequest) -> BuildReport {
+        let engine = self.engine.name();
+        let stopped = |failure| BuildReport::stopped(classify::Gate::Compile, failure, engine);
+        if let Some(failure) = unusable(request) {
+            return stopped(failure);
+        }
+        let workspace = match self.prepare(request).await {
+            Ok(workspace) => workspace,
+            Err(why) => return stopped(Failure::new(FailureClass::Infra, why)),
+        };
+        let mut report = self.run_dbt(request, &workspace).await;
+        for step in [&mut report.compile, &mut report.run, &mut report.tests] {
+            step.message = workspace.anonymous(&step.message);
+        }
+        for test in &mut report.test_outcomes {
+            test.step.message = workspace.anonymous(&test.step.message);
+        }
+        if let Some(second) = &mut report.second_run {
+            second.run.message = workspace.anonymous(&second.run.message);
+        }
+        report.workspace = Some(workspace);
+        report
+    }
+
+    /// A workspace with the candidate in place of the golden.
+    async fn prepare(&self, request: &BuildRequest) -> Result<Workspace, String> {
+        let workspace = self.work.workspace().map_err(|error| error.to_string())?;
+        let from = self.template.project.clone();
+        let to = workspace.project();
+        let request = request.clone();
+        let project = self.project.clone();
+        let placed = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+            copy_tree(&from, &to, &|_| false)?;
+            place(&project, &to, &request)
+        });
+        match placed.await {
+            Ok(placed) => placed.map_err(|error| workspace.anonymous(&error.to_string()))?,
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(workspace)
+    }
+
+    async fn drop_golden(&self, request: &BuildRequest, workspace: &Workspace) -> Result<(), String> {
+        let summary = &self.template.summary;
+        let relations: Vec<String> = request
+            .remove
+            .iter()
+            .chain([&request.sql_path])
+            .filter_map(|path| summary.files.get(path.to_string_lossy().as_ref()))
+            .filter_map(|id| summary.relations.get(id).cloned())
+            .collect();
+        match relations.is_empty() {
+            true => Ok(()),
+            false => self.duckdb.drop_relations(&workspace.database(), &relations).await,
+        }
+    }
+
+    async fn run_dbt(&self, request: &BuildRequest, workspace: &Workspace) -> BuildReport {
+        let engine = self.engine.name();
+        if let Err(why) = self.drop_golden(request, workspace).await {
+            return BuildReport::stopped(
+                classify::Gate::Compile,
+                Failure::new(FailureClass::Infra, why),
+                engine,
+            );
+        }
+        let call = self.call(workspace, "build", request, &[]);
+        let end = self.engine.call(&call).await;
+        let mut results = judge::Results::read(&workspace.project(), &end);
+        if results.was_skipped_by_unit_test() {
+            // dbt does not build a model whose unit tests fail; its rows and data tests still say something.
+            let again = self.call(workspace, "build", request, &["--exclude-resource-type", "unit_test"]);
+            let end = self.engine.call(&again).await;
+            results.add_without_unit_tests(judge::Results::read(&workspace.project(), &end));
+        }
+        let tests: Vec<String> = request
+            .singular_tests
+            .iter()
+            .map(|(name, _)| self.test_path(name).display().to_string())
+            .collect();
+        let mut report =
+            judge::judge(request, &end, &call, &results, &tests, &self.template.summary.failed, engine);
+        if report.run.outcome == Outcome::Passed {
+            self.look_at_relation(workspace, &mut report).await;
+        }
+        let incremental = report.materialized.as_deref() == Some("incremental");
+        if request.twice && incremental && report.run.outcome == Outcome::Passed {
+            self.run_again(request, workspace, &mut report).await;
+        }
+        report
+    }
+
+    /// The relation must be in this workspace's database, whatever dbt says.
+    async fn look_at_relation(&self, workspace: &Workspace, report: &mut BuildReport) {
+        let relation = report.relation.clone().unwrap_or_default();
+        match self.duckdb.columns(&workspace.database(), &relation).await {
+            Ok(Some(columns)) => {
+                report.columns = columns;
+                report.database = Some(workspace.database());
+            }
+            Ok(None) => {
+                let failure = Failure::new(
+                    FailureClass::NothingBuilt,
+                    format!("dbt reports success, but {relation} is not in the database"),
+                );
+                report.run = Step::failed(failure, report.run.seconds);
+            }
+            Err(why) => {
+                report.run = Step::failed(Failure::new(FailureClass::Infra, why), report.run.seconds);
+            }
+        }
+    }
+
+    async fn run_again(&self, request: &BuildRequest, workspace: &Workspace, report: &mut BuildReport) {
+        let failed = |class, message: String| Step::failed(Failure::new(class, message), 0.0);
+        let run = match workspace.keep_database() {
+            Err(error) => failed(FailureClass::Infra, error.to_string()),
+            Ok(first) => {
+                report.database = Some(first);
+                let call = self.call(workspace, "run", request, &[]);
+                let end = self.engine.call(&call).await;
+                let results = judge::Results::read(&workspace.project(), &end);
+                judge::judge(request, &end, &call, &results, &[], &self.template.summary.failed, "v1").run
+            }
+        };
+        report.second_run = Some(SecondRun { run, database: workspace.database() });
+    }
+
+    fn call(&self, workspace: &Workspace, command: &str, request: &BuildRequest, more: &[&str]) -> Call {
+        let mut arguments: Vec<String> = vec![command.into(), "--select".into()];
+        // By path: a model named like its package or folder would select all of it.
+        arguments.push(format!("path:{}", request.sql_path.display()));
+        if command == "build" {
+            // Relationships to models that are not built now are tests too.
+            arguments.extend(["--indirect-selection".into(), "eager".into()]);
+        }
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        Call {
+            directory: workspace.project(),
+            profiles: workspace.project(),
+            arguments,
+            wall: self.limits.wall,
+            cpu: self.limits.cpu,
+        }
+    }
+
+    fn test_path(&self, name: &str) -> PathBuf {
+        test_path(&self.project, name)
+    }
+}
+
+fn test_path(project: &Project, name: &str) -> PathBuf {
+    let folder = project.test_paths.first().cloned().unwrap_or_else(|| "tests".into());
+    folder.join(format!("{name}.sql"))
+}
+
+/// Paths and names that cannot be written into the project.
+fn unusable(request: &BuildRequest) -> Option<Failure> {
+    let fault = |message: String| Some(Failure::new(FailureClass::Format, message));
+    let plain = |name: &str| {
+        !name.is_empty()
+            && name.len() <= 200
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    if !plain(&request.model_name) {
+        return fault(format!("`{}` is not a model name", request.model_name.escape_debug()));
+    }
+    for (path, extensions) in [(&request.sql_path, &["sql"][..]), (&request.yaml_path, &["yml", "yaml"])] {
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        // Characters that dbt's selectors give a meaning, or that no file of a project needs.
+        let usual = path.to_str().is_some_and(|path| {
+            path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
+        });
+        if !is_inside(path) || !usual || !extensions.contains(&extension.as_ref()) {
+            return fault(format!("`{}` is not a path inside the project", path.display()));
+        }
+    }
+    if request.sql_path.file_stem().and_then(|stem| stem.to_str()) != Some(request.model_name.as_str()) {
+        return fault(format!("{} is not the file of `{}`", request.sql_path.display(), request.model_name));
+    }
+    if let Some((name, _)) = request.singular_tests.iter().find(|(name, _)| !plain(name)) {
+        return fault(format!("`{}` is not a test name", name.escape_debug()));
+    }
+    request
+        .remove
+        .iter()
+        .find(|path| !is_inside(path))
+        .and_then(|path| fault(format!("`{}` is not a path inside the project", path.display())))
+}
+
+/// Takes the golden out of a copied project and puts the candidate in.
+fn place(project: &Project, root: &Path, request: &BuildRequest) -> std::io::Result<()> {
+    let mut gone: Vec<String> = vec![request.model_name.clone()];
+    for path in request.remove.iter().chain([&request.sql_path]) {
+        if root.join(path).is_file() {
+            fs_err::remove_file(root.join(path))?;
+            if path.extension().is_some_and(|extension| extension == "sql") {
+                gone.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+            }
+        }
+    }
+    // Entries of the golden in shared files; a second one for the same model is an error in dbt.
+    let here = Project { root: root.to_owned(), ..project.clone() };
+    for path in here.properties_paths() {
+        let full = root.join(&path);
+        let Ok(mut text) = fs_err::read_to_string(&full) else { continue };
+        let mut changed = false;
+        for name in &gone {
+            if let Some(without) = without_model(&text, name) {
+                text = without;
+                changed = true;
+            }
+        }
+        if changed {
+            // Not written in place: the file may be linked to the template's.
+            fs_err::remove_file(&full)?;
+            fs_err::write(&full, text)?;
+        }
+    }
+    write_new(&root.join(&request.sql_path), &request.sql)?;
+    let mut yaml = root.join(&request.yaml_path);
+    if yaml.exists() {
+        // A shared file with other models: theirs stays.
+        yaml.set_file_name(format!("{}__candidate.yml", request.model_name));
+    }
+    if !request.yaml.trim().is_empty() {
+        write_new(&yaml, &request.yaml)?;
+    }
+    for (name, sql) in &request.singular_tests {
+        write_new(&root.join(test_path(project, name)), sql)?;
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs_err::create_dir_all(parent)?;
+    }
+    if path.exists() {
+        fs_err::remove_file(path)?;
+    }
+    fs_err::write(path, text)
+}
+
+/// The relation of a unique id: `model.shop.orders`, `source.shop.raw.orders`.
+fn relation_of(unique_id: &str) -> Option<Relation> {
+    let parts: Vec<&str> = unique_id.split('.').collect();
+    match parts.as_slice() {
+        ["model" | "seed" | "snapshot", _, name, ..] => Some(Relation::Ref((*name).to_owned())),
+        ["source", _, source, table] => Some(Relation::Source((*source).to_owned(), (*table).to_owned())),
+        _ => None,
+    }
+}

@@ -1,0 +1,268 @@
+//! The prepared project: seeds loaded, models and their tests run, everything parsed. Made once for each state of the
+//! project and of the tools, under `.assay/templates/<key>/`; candidates start from a copy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Call, Engine};
+use super::rows::Duckdb;
+use super::workspace::{copy_tree, files};
+use super::{BuildLimits, DATABASE};
+use crate::dbt::artifacts::{Manifest, RunResults, Status};
+use crate::dbt::project::Project;
+use crate::diagnostic::{Diagnostic, Place};
+use crate::tool::environment::Tools;
+
+/// Changes when the layout of a template does.
+const FORMAT: &str = "1";
+
+/// What is known about the prepared project.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Summary {
+    /// Columns (name, type) of every relation, by unique id.
+    pub(super) columns: BTreeMap<String, Vec<(String, String)>>,
+    /// Quoted relation of every node that has one, by unique id.
+    pub(super) relations: BTreeMap<String, String>,
+    /// File of every model, relative to the project, to its unique id.
+    pub(super) files: BTreeMap<String, String>,
+    /// Models and seeds that could not be built, with the reason.
+    pub(super) failed: BTreeMap<String, String>,
+    /// Tests that fail on the project's own rows: what they declare does not hold.
+    pub(super) failed_tests: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Template {
+    pub(super) project: PathBuf,
+    pub(super) summary: Summary,
+}
+
+impl Template {
+    /// Finds the template of a project, or makes it.
+    pub(super) async fn prepare(
+        root: &Path,
+        project: &Project,
+        tools: &Tools,
+        engine: &Engine,
+        limits: &BuildLimits,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, Diagnostic> {
+        let fault = |error: io::Error| {
+            Diagnostic::new("E_WORKSPACE", error.to_string()).hint("check that `.assay` can be written")
+        };
+        let profile = profile(project, limits, true);
+        let key = key(project, tools, &profile).map_err(fault)?;
+        let parent = root.join(".assay").join("templates");
+        fs_err::create_dir_all(&parent).map_err(fault)?;
+        let home = std::path::absolute(parent.join(&key)).map_err(fault)?;
+        let lock = fs_err::File::create(home.with_extension("lock")).map_err(fault)?;
+        lock.file().lock().map_err(fault)?;
+        if let Some(template) = Self::open(&home) {
+            return Ok(template);
+        }
+        progress(&format!("preparing the project {} (once)", project.name));
+        let partial = home.with_extension("partial");
+        for path in [&partial, &home] {
+            if path.exists() {
+                fs_err::remove_dir_all(path).map_err(fault)?;
+            }
+        }
+        let summary = make(&partial, project, tools, engine, limits, &profile).await?;
+        let text = serde_json::to_vec_pretty(&summary).map_err(|error| fault(error.into()))?;
+        fs_err::write(partial.join("summary.json"), text).map_err(fault)?;
+        fs_err::rename(&partial, &home).map_err(fault)?;
+        Ok(Self { project: home.join("project"), summary })
+    }
+
+    fn open(home: &Path) -> Option<Self> {
+        let text = fs_err::read(home.join("summary.json")).ok()?;
+        let summary = serde_json::from_slice(&text).ok()?;
+        let project = home.join("project");
+        project.join(DATABASE).is_file().then_some(Self { project, summary })
+    }
+}
+
+/// Everything that the template depends on.
+fn key(project: &Project, tools: &Tools, profile: &str) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let versions = &tools.versions;
+    for text in [FORMAT, profile, &versions.dbt_core, &versions.dbt_duckdb, &versions.duckdb] {
+        part(text.as_bytes());
+    }
+    for path in files(&project.root, &is_left_out)? {
+        part(path.as_os_str().as_encoded_bytes());
+        part(&fs_err::read(project.root.join(&path))?);
+    }
+    let hash = hasher.finalize().to_hex();
+    Ok(format!("{}-{}", project.name, hash.get(..16).unwrap_or_default()))
+}
+
+/// What is not part of a project: what dbt makes, databases, profiles, version control.
+fn is_left_out(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let top = path.components().count() == 1;
+    (top && matches!(name.as_ref(), "target" | "logs" | "profiles.yml" | ".user.yml"))
+        || matches!(name.as_ref(), ".git" | ".assay" | ".venv" | "node_modules" | "__pycache__")
+        || [".duckdb", ".duckdb.wal"].iter().any(|end| name.ends_with(end))
+}
+
+/// The profile: a database of its own beside the project, locked down for candidates (`locked`). Identical for all
+/// candidates, since dbt parses everything anew when it differs.
+fn profile(project: &Project, limits: &BuildLimits, locked: bool) -> String {
+    let mut options = format!(
+        "        memory_limit: '{}MB'\n        threads: '1'\n        max_temp_directory_size: '{}MB'\n",
+        limits.duckdb_memory >> 20,
+        limits.file_size >> 20
+    );
+    if locked {
+        // At connect time: as `settings` they would be applied again to each cursor and fail on the lock.
+        for (name, value) in [
+            ("enable_external_access", "false"),
+            ("lock_configuration", "true"),
+            ("autoinstall_known_extensions", "false"),
+            ("autoload_known_extensions", "false"),
+            ("allow_community_extensions", "false"),
+        ] {
+            options.push_str(&format!("        {name}: '{value}'\n"));
+        }
+    }
+    let name = serde_json::Value::from(project.profile.as_str());
+    format!(
+        "{name}:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: {DATABASE}\n      schema: main\n      threads: 1\n      config_options:\n{options}"
+    )
+}
+
+async fn make(
+    dir: &Path,
+    project: &Project,
+    tools: &Tools,
+    engine: &Engine,
+    limits: &BuildLimits,
+    locked: &str,
+) -> Result<Summary, Diagnostic> {
+    let fault = |error: io::Error| Diagnostic::new("E_WORKSPACE", error.to_string());
+    let place = || Place::file(project.root.join("dbt_project.yml"));
+    let work = dir.join("project");
+    copy_tree(&project.root, &work, &is_left_out).map_err(fault)?;
+    fs_err::write(work.join("profiles.yml"), locked).map_err(fault)?;
+    // Seeds are read from files, which the locked profile forbids.
+    let open = dir.join("open");
+    fs_err::create_dir_all(&open).map_err(fault)?;
+    fs_err::write(open.join("profiles.yml"), profile(project, limits, false)).map_err(fault)?;
+
+    let mut summary = Summary::default();
+    // Seeds in a call of their own: what reads them through `source()` is not ordered after them.
+    for command in ["seed", "run", "test"] {
+        let call = Call {
+            directory: work.clone(),
+            profiles: open.clone(),
+            arguments: vec![command.into()],
+            wall: limits.wall * 4,
+            cpu: limits.cpu * 4,
+        };
+        let outcome = engine.call(&call).await;
+        if let Some(failure) = outcome.failure(&call) {
+            return Err(Diagnostic::new(
+                "E_PROJECT_BUILD",
+                format!(
+                    "dbt {command} fails on the project as it is: {} ({})",
+                    failure.message, failure.class
+                ),
+            )
+            .at(place())
+            .hint("the project must build without any candidate"));
+        }
+        let results = read(&work.join("target/run_results.json"), RunResults::parse);
+        for result in results.map(|results| results.results).unwrap_or_default() {
+            let text = super::classify::shorten(&crate::dbt::artifacts::plain(&result.message));
+            match (command, &result.status) {
+                (_, Status::Success | Status::Pass | Status::Warn) => {}
+                ("test", _) => {
+                    summary.failed_tests.insert(result.unique_id, text);
+                }
+                _ => {
+                    summary.failed.insert(result.unique_id, text);
+                }
+            }
+        }
+    }
+    if let Some((seed, why)) = summary.failed.iter().find(|(id, _)| id.starts_with("seed.")) {
+        return Err(Diagnostic::new("E_PROJECT_BUILD", format!("the seed {seed} cannot be loaded: {why}"))
+            .at(place())
+            .hint("mend the CSV file, or give its columns types with `+column_types`"));
+    }
+    // With the profile that candidates have, so that their parsing starts from here.
+    let call = Call {
+        directory: work.clone(),
+        profiles: work.clone(),
+        arguments: vec!["parse".into()],
+        wall: limits.wall * 4,
+        cpu: limits.cpu * 4,
+    };
+    if let Some(failure) = engine.call(&call).await.failure(&call) {
+        return Err(Diagnostic::new("E_PROJECT_BUILD", failure.message).at(place()));
+    }
+    let manifest = read(&work.join("target/manifest.json"), Manifest::parse)
+        .ok_or_else(|| Diagnostic::new("E_PROJECT_BUILD", "dbt wrote no manifest").at(place()))?;
+    summarise(&mut summary, &manifest);
+    describe(&mut summary, &tools.duckdb, &work.join(DATABASE)).await.map_err(|error| {
+        Diagnostic::new("E_PROJECT_BUILD", format!("the prepared database cannot be read: {error}"))
+            .at(place())
+    })?;
+    keep_only_what_candidates_need(&work).map_err(fault)?;
+    Ok(summary)
+}
+
+pub(super) fn read<T, E>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, E>) -> Option<T> {
+    parse(&fs_err::read(path).ok()?).ok()
+}
+
+fn summarise(summary: &mut Summary, manifest: &Manifest) {
+    for (id, node) in manifest.nodes.iter().chain(&manifest.sources) {
+        if let Some(relation) = &node.relation_name
+            && matches!(node.resource_type.as_str(), "model" | "seed" | "snapshot" | "source")
+        {
+            summary.relations.insert(id.clone(), relation.clone());
+        }
+        if node.resource_type == "model" {
+            summary.files.insert(node.original_file_path.clone(), id.clone());
+        }
+    }
+}
+
+async fn describe(summary: &mut Summary, duckdb: &Path, database: &Path) -> Result<(), String> {
+    let all = Duckdb::new(duckdb).columns_of_all(database).await?;
+    for (id, relation) in &summary.relations {
+        if let Some(columns) = all.get(&relation.to_lowercase()) {
+            summary.columns.insert(id.clone(), columns.clone());
+        }
+    }
+    Ok(())
+}
+
+/// A candidate's target folder must hold nothing that could be taken for the candidate's own.
+fn keep_only_what_candidates_need(work: &Path) -> io::Result<()> {
+    let kept = BTreeSet::from(["partial_parse.msgpack"]);
+    for entry in fs_err::read_dir(work.join("target"))? {
+        let entry = entry?;
+        if kept.contains(entry.file_name().to_string_lossy().as_ref()) {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => fs_err::remove_dir_all(entry.path())?,
+            false => fs_err::remove_file(entry.path())?,
+        }
+    }
+    let logs = work.join("logs");
+    if logs.exists() {
+        fs_err::remove_dir_all(logs)?;
+    }
+    Ok(())
+}
