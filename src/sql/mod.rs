@@ -1,12 +1,20 @@
 //! What SQL means: reading dbt SQL, binding names, normal form, comparison, explanation and the search for rows that
 //! tell two queries apart. Pure: no files, clock, network, processes or unseeded randomness.
 
+pub mod algebra;
+pub(crate) mod canon;
+pub mod compare;
 pub mod dialect;
+pub mod facts;
+pub(crate) mod functions;
 pub mod jinja;
+pub mod lower;
+pub mod normalize;
 pub mod parse;
 pub mod policy;
 pub mod relations;
 pub mod schema;
+pub mod types;
 pub mod verdict;
 
 pub use dialect::Dialect;

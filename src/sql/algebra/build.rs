@@ -1,0 +1,748 @@
+//! Constructors that bring expressions into scalar normal form. Every rewrite here holds in every context, in
+//! three-valued logic; rules that hold only where a condition filters rows are in [`crate::sql::normalize`].
+
+use super::node::{AggCall, CmpOp, Const, Frame, FrameBound, Node, WindowCall};
+use super::{Arena, Col, ExprId, SubId, Sym};
+use crate::sql::functions;
+use crate::sql::types::Type;
+
+impl Arena {
+    /// A column.
+    pub fn column(&mut self, col: Col) -> ExprId {
+        self.intern(Node::Col(col))
+    }
+
+    /// A literal.
+    pub fn constant(&mut self, value: Const) -> ExprId {
+        self.intern(Node::Const(value))
+    }
+
+    /// TRUE or FALSE.
+    pub fn boolean(&mut self, value: bool) -> ExprId {
+        self.constant(Const::Bool(value))
+    }
+
+    /// NULL.
+    pub fn null(&mut self) -> ExprId {
+        self.constant(Const::Null)
+    }
+
+    /// An integer.
+    pub fn int(&mut self, value: i128) -> ExprId {
+        self.constant(Const::Int(value))
+    }
+
+    /// The literal that an expression is, if it is one.
+    pub fn as_const(&self, expr: ExprId) -> Option<Const> {
+        match self.node(expr) {
+            Node::Const(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn as_bool(&self, expr: ExprId) -> Option<bool> {
+        match self.node(expr) {
+            Node::Const(Const::Bool(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Whether this is the literal NULL.
+    pub fn is_null_const(&self, expr: ExprId) -> bool {
+        matches!(self.node(expr), Node::Const(Const::Null))
+    }
+
+    /// Conjunction.
+    pub fn and(&mut self, list: &[ExprId]) -> ExprId {
+        self.junction(list, true)
+    }
+
+    /// Disjunction.
+    pub fn or(&mut self, list: &[ExprId]) -> ExprId {
+        self.junction(list, false)
+    }
+
+    /// Flattens, drops neutral members and repeats, absorbs, and factors out what all branches share.
+    fn junction(&mut self, list: &[ExprId], and: bool) -> ExprId {
+        let mut flat = Vec::with_capacity(list.len());
+        for member in list {
+            match self.node(*member) {
+                Node::And(inner) if and => flat.extend_from_slice(inner),
+                Node::Or(inner) if !and => flat.extend_from_slice(inner),
+                Node::Const(Const::Bool(value)) => {
+                    if *value != and {
+                        return *member;
+                    }
+                }
+                _ => flat.push(*member),
+            }
+        }
+        flat.sort_unstable();
+        flat.dedup();
+        if flat.len() > 1 {
+            self.absorb(&mut flat, and);
+        }
+        match flat.as_slice() {
+            [] => return self.boolean(and),
+            [one] => return *one,
+            _ => {}
+        }
+        if !and && let Some(factored) = self.factor(&flat) {
+            return factored;
+        }
+        let list = flat.into_boxed_slice();
+        self.intern(if and { Node::And(list) } else { Node::Or(list) })
+    }
+
+    /// `p AND (p OR q)` is `p`, and the other way round; both hold in three-valued logic.
+    fn absorb(&self, flat: &mut Vec<ExprId>, and: bool) {
+        let all = flat.clone();
+        flat.retain(|member| {
+            let inner: &[ExprId] = match self.node(*member) {
+                Node::Or(inner) if and => inner,
+                Node::And(inner) if !and => inner,
+                _ => return true,
+            };
+            !all.iter().any(|other| {
+                other != member
+                    && (inner.contains(other)
+                        || match self.node(*other) {
+                            Node::Or(less) if and => less.iter().all(|e| inner.contains(e)),
+                            Node::And(less) if !and => less.iter().all(|e| inner.contains(e)),
+                            _ => false,
+                        })
+            })
+        });
+    }
+
+    /// `(p AND q) OR (p AND r)` is `p AND (q OR r)`.
+    fn factor(&mut self, branches: &[ExprId]) -> Option<ExprId> {
+        let conjuncts = |arena: &Self, branch: ExprId| match arena.node(branch) {
+            Node::And(inner) => inner.to_vec(),
+            _ => vec![branch],
+        };
+        let mut common = conjuncts(self, branches[0]);
+        for branch in &branches[1..] {
+            let other = conjuncts(self, *branch);
+            common.retain(|e| other.contains(e));
+            if common.is_empty() {
+                return None;
+            }
+        }
+        let mut rests = Vec::with_capacity(branches.len());
+        for branch in branches {
+            let rest: Vec<_> = conjuncts(self, *branch).into_iter().filter(|e| !common.contains(e)).collect();
+            rests.push(self.and(&rest));
+        }
+        let rest = self.or(&rests);
+        common.push(rest);
+        Some(self.and(&common))
+    }
+
+    /// Negation, pushed inwards.
+    pub fn not(&mut self, expr: ExprId) -> ExprId {
+        match self.node(expr).clone() {
+            Node::Const(Const::Bool(value)) => self.boolean(!value),
+            Node::Const(Const::Null) => expr,
+            Node::Not(inner) => inner,
+            Node::And(list) => {
+                let negated: Vec<_> = list.iter().map(|e| self.not(*e)).collect();
+                self.or(&negated)
+            }
+            Node::Or(list) => {
+                let negated: Vec<_> = list.iter().map(|e| self.not(*e)).collect();
+                self.and(&negated)
+            }
+            Node::Cmp(op, a, b) => match op {
+                CmpOp::Eq => self.cmp(CmpOp::Ne, a, b),
+                CmpOp::Ne => self.cmp(CmpOp::Eq, a, b),
+                CmpOp::Lt => self.cmp(CmpOp::Le, b, a),
+                CmpOp::Le => self.cmp(CmpOp::Lt, b, a),
+            },
+            _ => self.intern(Node::Not(expr)),
+        }
+    }
+
+    /// `IS NULL`.
+    pub fn is_null(&mut self, expr: ExprId) -> ExprId {
+        match self.node(expr).clone() {
+            Node::Const(Const::Raw(_)) => self.intern(Node::IsNull(expr)),
+            Node::Const(value) => self.boolean(value == Const::Null),
+            Node::Same(..) | Node::IsNull(_) | Node::IsTrue(_) | Node::Exists(_) => self.boolean(false),
+            Node::Not(inner) | Node::Cast(inner, _, _, false) => self.is_null(inner),
+            Node::Cmp(_, a, b) => self.any_null(&[a, b]),
+            Node::Call(name, args) if functions::total(self.text(name)) => self.any_null(&args),
+            Node::Guard(marker, inner) => {
+                let marker = self.column(marker);
+                self.any_null(&[marker, inner])
+            }
+            Node::Coalesce(list) => {
+                let all: Vec<_> = list.iter().map(|e| self.is_null(*e)).collect();
+                self.and(&all)
+            }
+            Node::Case(arms, otherwise) => {
+                let arms: Vec<_> =
+                    arms.iter().map(|(condition, result)| (*condition, self.is_null(*result))).collect();
+                let otherwise = self.is_null(otherwise);
+                self.case(&arms, otherwise)
+            }
+            _ => self.intern(Node::IsNull(expr)),
+        }
+    }
+
+    fn any_null(&mut self, list: &[ExprId]) -> ExprId {
+        let any: Vec<_> = list.iter().map(|e| self.is_null(*e)).collect();
+        self.or(&any)
+    }
+
+    /// Whether the expression is never NULL whatever its columns hold.
+    pub fn two_valued(&self, expr: ExprId) -> bool {
+        match self.node(expr) {
+            Node::Same(..) | Node::IsNull(_) | Node::IsTrue(_) | Node::Exists(_) => true,
+            Node::Const(value) => matches!(value, Const::Bool(_)),
+            Node::Not(inner) => self.two_valued(*inner),
+            Node::And(list) | Node::Or(list) => list.iter().all(|e| self.two_valued(*e)),
+            _ => false,
+        }
+    }
+
+    /// `IS TRUE`.
+    pub fn is_true(&mut self, expr: ExprId) -> ExprId {
+        if self.is_null_const(expr) {
+            return self.boolean(false);
+        }
+        if self.two_valued(expr) {
+            return expr;
+        }
+        match self.node(expr).clone() {
+            Node::And(list) => {
+                let each: Vec<_> = list.iter().map(|e| self.is_true(*e)).collect();
+                self.and(&each)
+            }
+            Node::Or(list) => {
+                let each: Vec<_> = list.iter().map(|e| self.is_true(*e)).collect();
+                self.or(&each)
+            }
+            _ => self.intern(Node::IsTrue(expr)),
+        }
+    }
+
+    /// `IS NOT DISTINCT FROM`.
+    pub fn same(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        if a == b {
+            return self.boolean(true);
+        }
+        if self.is_null_const(a) {
+            return self.is_null(b);
+        }
+        if self.is_null_const(b) {
+            return self.is_null(a);
+        }
+        if self.as_const(a).is_some_and(|v| !matches!(v, Const::Raw(_)))
+            || self.as_const(b).is_some_and(|v| !matches!(v, Const::Raw(_)))
+        {
+            let equal = self.cmp(CmpOp::Eq, a, b);
+            return self.is_true(equal);
+        }
+        self.intern(Node::Same(a.min(b), a.max(b)))
+    }
+
+    /// Searched CASE.
+    pub fn case(&mut self, arms: &[(ExprId, ExprId)], otherwise: ExprId) -> ExprId {
+        let mut flat: Vec<(ExprId, ExprId)> = Vec::with_capacity(arms.len());
+        let mut otherwise = otherwise;
+        for (condition, result) in arms {
+            let condition = self.condition(*condition);
+            match self.as_bool(condition) {
+                Some(false) => continue,
+                Some(true) => {
+                    otherwise = *result;
+                    break;
+                }
+                None => {}
+            }
+            match flat.last_mut() {
+                Some((last, same)) if *same == *result => {
+                    let both = [*last, condition];
+                    *last = self.or(&both);
+                }
+                _ => flat.push((condition, *result)),
+            }
+        }
+        if let Node::Case(more, last) = self.node(otherwise).clone() {
+            flat.extend_from_slice(&more);
+            otherwise = last;
+        }
+        while flat.last().is_some_and(|(_, result)| *result == otherwise) {
+            flat.pop();
+        }
+        if flat.is_empty() {
+            return otherwise;
+        }
+        if let [(condition, result)] = flat.as_slice() {
+            return self.single_case(*condition, *result, otherwise);
+        }
+        if self.arms_exclude_each_other(&flat) {
+            flat.sort_unstable();
+        }
+        self.intern(Node::Case(flat.into_boxed_slice(), otherwise))
+    }
+
+    /// What a condition is where only TRUE counts.
+    fn condition(&mut self, expr: ExprId) -> ExprId {
+        match self.node(expr).clone() {
+            Node::IsTrue(inner) => self.condition(inner),
+            Node::Const(Const::Null) => self.boolean(false),
+            Node::And(list) => {
+                let each: Vec<_> = list.iter().map(|e| self.condition(*e)).collect();
+                self.and(&each)
+            }
+            Node::Or(list) => {
+                let each: Vec<_> = list.iter().map(|e| self.condition(*e)).collect();
+                self.or(&each)
+            }
+            _ => expr,
+        }
+    }
+
+    fn single_case(&mut self, condition: ExprId, result: ExprId, otherwise: ExprId) -> ExprId {
+        if let Node::Not(inner) = *self.node(condition)
+            && self.two_valued(inner)
+        {
+            return self.case(&[(inner, otherwise)], result);
+        }
+        if let Node::IsNull(tested) = *self.node(condition)
+            && tested == otherwise
+        {
+            return self.coalesce(&[tested, result]);
+        }
+        let truth = |arena: &mut Self| arena.is_true(condition);
+        let boolean = |arena: &Self, e: ExprId| arena.type_of(e) == Type::Bool;
+        match (self.as_bool(result), self.as_bool(otherwise)) {
+            (Some(true), Some(false)) => return truth(self),
+            (Some(false), Some(true)) => {
+                let holds = truth(self);
+                return self.not(holds);
+            }
+            (Some(true), None) if boolean(self, otherwise) => {
+                let holds = truth(self);
+                return self.or(&[holds, otherwise]);
+            }
+            (Some(false), None) if boolean(self, otherwise) => {
+                let holds = truth(self);
+                let fails = self.not(holds);
+                return self.and(&[fails, otherwise]);
+            }
+            (None, Some(false)) if boolean(self, result) => {
+                let holds = truth(self);
+                return self.and(&[holds, result]);
+            }
+            (None, Some(true)) if boolean(self, result) => {
+                let holds = truth(self);
+                let fails = self.not(holds);
+                return self.or(&[fails, result]);
+            }
+            _ => {}
+        }
+        self.intern(Node::Case(Box::new([(condition, result)]), otherwise))
+    }
+
+    /// Every condition compares the same expression with another literal.
+    fn arms_exclude_each_other(&self, arms: &[(ExprId, ExprId)]) -> bool {
+        let mut subject = None;
+        let mut seen = Vec::with_capacity(arms.len());
+        arms.iter().all(|(condition, _)| {
+            let Node::Cmp(CmpOp::Eq, a, b) = *self.node(*condition) else { return false };
+            let (tested, literal) = match (self.as_const(a), self.as_const(b)) {
+                (None, Some(literal)) => (a, literal),
+                (Some(literal), None) => (b, literal),
+                _ => return false,
+            };
+            let comparable = matches!(literal, Const::Int(_) | Const::Text(_));
+            let same_kind = seen
+                .first()
+                .is_none_or(|first| std::mem::discriminant(first) == std::mem::discriminant(&literal));
+            let fresh = !seen.contains(&literal);
+            seen.push(literal);
+            comparable
+                && same_kind
+                && fresh
+                && *subject.get_or_insert(tested) == tested
+                && (matches!(literal, Const::Int(_)) == self.type_of(tested).is_int())
+        })
+    }
+
+    /// COALESCE.
+    pub fn coalesce(&mut self, list: &[ExprId]) -> ExprId {
+        let mut flat: Vec<ExprId> = Vec::with_capacity(list.len());
+        'members: for member in list {
+            let inner = match self.node(*member) {
+                Node::Coalesce(inner) => inner.to_vec(),
+                _ => vec![*member],
+            };
+            for e in inner {
+                if self.is_null_const(e) || flat.contains(&e) {
+                    continue;
+                }
+                flat.push(e);
+                if self.two_valued(e) || self.as_const(e).is_some_and(|v| !matches!(v, Const::Raw(_))) {
+                    break 'members;
+                }
+            }
+        }
+        match flat.as_slice() {
+            [] => self.null(),
+            [one] => *one,
+            _ => self.intern(Node::Coalesce(flat.into_boxed_slice())),
+        }
+    }
+
+    /// A cast.
+    pub fn cast(&mut self, expr: ExprId, data_type: Type, written: Sym, attempt: bool) -> ExprId {
+        if self.is_null_const(expr) {
+            return expr;
+        }
+        let from = self.type_of(expr);
+        if from == data_type && data_type != Type::Unknown && self.as_const(expr).is_none() {
+            return expr;
+        }
+        if let Some(value) = self.as_const(expr)
+            && let Some(folded) = self.cast_const(value, data_type)
+        {
+            return folded;
+        }
+        self.intern(Node::Cast(expr, data_type, written, attempt))
+    }
+
+    fn cast_const(&mut self, value: Const, data_type: Type) -> Option<ExprId> {
+        match (value, data_type) {
+            (Const::Int(number), Type::Int(bits)) => {
+                let limit = 1i128 << (u32::from(bits.clamp(8, 127)) - 1);
+                (-limit..limit).contains(&number).then(|| self.int(number))
+            }
+            (Const::Bool(_), Type::Bool) | (Const::Text(_), Type::Text) => Some(self.constant(value)),
+            (Const::Text(text), Type::Date | Type::Timestamp) => self.typed_literal(data_type, text),
+            (Const::Typed(Type::Date, text), Type::Date | Type::Timestamp)
+            | (Const::Typed(Type::Timestamp, text), Type::Timestamp) => self.typed_literal(data_type, text),
+            _ => None,
+        }
+    }
+
+    /// A literal of a date type in its one spelling; `None` when the text is not in a plain form.
+    pub fn typed_literal(&mut self, data_type: Type, text: Sym) -> Option<ExprId> {
+        let text = self.text(text).trim().to_owned();
+        let canonical = match data_type {
+            Type::Date => text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == 10)?.to_string(),
+            Type::Timestamp => match text.len() {
+                10 => format!("{} 00:00:00", text.parse::<jiff::civil::Date>().ok()?),
+                19 => text.parse::<jiff::civil::DateTime>().ok()?.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let sym = self.sym(&canonical);
+        Some(self.constant(Const::Typed(data_type, sym)))
+    }
+
+    /// A call of a scalar function under its one name; arithmetic is folded where that is exact.
+    pub fn call(&mut self, name: &str, args: &[ExprId]) -> ExprId {
+        if functions::volatile(name) {
+            self.volatile = true;
+        }
+        if functions::strict(name) && args.iter().any(|arg| self.is_null_const(*arg)) {
+            return self.null();
+        }
+        match (name, args) {
+            ("+" | "*", args) => self.sum_or_product(name, args),
+            ("-", [a, b]) => {
+                if let (Some(Const::Int(x)), Some(Const::Int(y))) = (self.as_const(*a), self.as_const(*b))
+                    && let Some(value) = small(x.checked_sub(y))
+                {
+                    return self.int(value);
+                }
+                if let (Type::Int(_), Some(Const::Int(y))) = (self.type_of(*a), self.as_const(*b))
+                    && let Some(value) = small(y.checked_neg())
+                {
+                    let negated = self.int(value);
+                    return self.call("+", &[*a, negated]);
+                }
+                self.plain_call(name, args)
+            }
+            ("neg", [a]) => match self.as_const(*a) {
+                Some(Const::Int(value)) => self.int(-value),
+                Some(Const::Decimal(digits, scale)) => self.constant(Const::Decimal(-digits, scale)),
+                _ => match self.node(*a).clone() {
+                    Node::Call(inner, inner_args) if self.is(inner, "neg") && self.type_of(*a).is_exact() => {
+                        inner_args[0]
+                    }
+                    _ if self.type_of(*a).is_int() => {
+                        let minus_one = self.int(-1);
+                        self.call("*", &[minus_one, *a])
+                    }
+                    _ => self.plain_call(name, args),
+                },
+            },
+            ("/", [a, b]) if functions::float_division(self) => {
+                let (a, b) = (self.float_operand(*a), self.float_operand(*b));
+                self.plain_call(name, &[a, b])
+            }
+            ("||", args) => {
+                let mut flat = Vec::with_capacity(args.len());
+                for arg in args {
+                    match self.node(*arg) {
+                        Node::Call(inner, more) if self.is(*inner, "||") => flat.extend_from_slice(more),
+                        _ => flat.push(*arg),
+                    }
+                }
+                self.plain_call(name, &flat)
+            }
+            ("if", [condition, result, otherwise]) => self.case(&[(*condition, *result)], *otherwise),
+            ("if", [condition, result]) => {
+                let otherwise = self.null();
+                self.case(&[(*condition, *result)], otherwise)
+            }
+            ("nullif", [a, b]) => {
+                let equal = self.cmp(CmpOp::Eq, *a, *b);
+                let null = self.null();
+                self.case(&[(equal, null)], *a)
+            }
+            ("coalesce", args) => self.coalesce(args),
+            ("greatest" | "least", args) => {
+                let mut sorted = args.to_vec();
+                sorted.sort_unstable();
+                sorted.dedup();
+                self.plain_call(name, &sorted)
+            }
+            _ => self.plain_call(name, args),
+        }
+    }
+
+    fn plain_call(&mut self, name: &str, args: &[ExprId]) -> ExprId {
+        let name = self.sym(name);
+        self.intern(Node::Call(name, args.into()))
+    }
+
+    /// In front of or behind a floating point division a cast of an exact number to DOUBLE and a factor 1.0 change
+    /// nothing: the operands are converted in any case.
+    fn float_operand(&mut self, expr: ExprId) -> ExprId {
+        match self.node(expr).clone() {
+            Node::Cast(inner, Type::Float(64), _, false)
+                if self.type_of(inner).is_exact() || self.type_of(inner) == Type::Float(64) =>
+            {
+                self.float_operand(inner)
+            }
+            Node::Const(Const::Decimal(digits, scale)) => match whole(digits, scale) {
+                Some(value) => self.int(value),
+                None => expr,
+            },
+            Node::Call(name, args) if self.is(name, "*") => {
+                let mut kept: Vec<_> = args.iter().map(|arg| self.float_operand(*arg)).collect();
+                kept.retain(|arg| self.as_const(*arg) != Some(Const::Int(1)));
+                let changed = kept.len() < args.len() || kept.iter().zip(&args).any(|(a, b)| a != b);
+                let counts = kept.iter().all(|arg| match self.node(*arg) {
+                    Node::Col(col) => self.col(*col).count,
+                    Node::Const(Const::Int(value)) => value.unsigned_abs() <= 1000,
+                    _ => false,
+                });
+                match kept.as_slice() {
+                    [] => self.int(1),
+                    [one] if changed => self.float_operand(*one),
+                    kept if changed && counts => {
+                        let kept = kept.to_vec();
+                        self.call("*", &kept)
+                    }
+                    _ => expr,
+                }
+            }
+            _ => expr,
+        }
+    }
+
+    /// `+` and `*`: operands in any order; flattened and folded for integers only (overflow aside), since sums of
+    /// floating point numbers depend on their order.
+    fn sum_or_product(&mut self, name: &str, args: &[ExprId]) -> ExprId {
+        let product = name == "*";
+        if !args.iter().all(|arg| self.type_of(*arg).is_int()) {
+            let mut sorted = args.to_vec();
+            sorted.sort_unstable();
+            return self.plain_call(name, &sorted);
+        }
+        let mut rest = Vec::with_capacity(args.len());
+        let mut folded: i128 = i128::from(product);
+        let mut constants = Vec::new();
+        for arg in args {
+            let inner = match self.node(*arg) {
+                Node::Call(inner, more) if self.is(*inner, name) => more.to_vec(),
+                _ => vec![*arg],
+            };
+            for e in inner {
+                match self.as_const(e) {
+                    Some(Const::Int(value)) => {
+                        constants.push(e);
+                        let next =
+                            if product { folded.checked_mul(value) } else { folded.checked_add(value) };
+                        match small(next) {
+                            Some(next) => folded = next,
+                            None => {
+                                // Would overflow in the database too: leave it as written.
+                                let mut sorted = args.to_vec();
+                                sorted.sort_unstable();
+                                return self.plain_call(name, &sorted);
+                            }
+                        }
+                    }
+                    _ => rest.push(e),
+                }
+            }
+        }
+        if rest.is_empty() || folded != i128::from(product) {
+            let value = self.int(folded);
+            rest.push(value);
+        }
+        if let [one] = rest.as_slice() {
+            return *one;
+        }
+        rest.sort_unstable();
+        self.plain_call(name, &rest)
+    }
+
+    /// The expression where the marker is TRUE, otherwise NULL.
+    pub fn guard(&mut self, marker: Col, expr: ExprId) -> ExprId {
+        match self.node(expr) {
+            Node::Const(Const::Null) => return expr,
+            Node::Const(Const::Bool(true)) => return self.column(marker),
+            Node::Guard(inner, _) if *inner == marker => return expr,
+            Node::Col(col) if *col == marker => return expr,
+            _ => {}
+        }
+        self.intern(Node::Guard(marker, expr))
+    }
+
+    /// EXISTS.
+    pub fn exists(&mut self, sub: SubId) -> ExprId {
+        self.intern(Node::Exists(sub))
+    }
+
+    /// `IN (subquery)`.
+    pub fn in_sub(&mut self, left: &[ExprId], sub: SubId) -> ExprId {
+        self.intern(Node::In(left.into(), sub))
+    }
+
+    /// A scalar subquery.
+    pub fn scalar(&mut self, sub: SubId) -> ExprId {
+        self.intern(Node::Scalar(sub))
+    }
+
+    /// A window function call, its parts brought into one form.
+    pub fn window(&mut self, mut call: WindowCall) -> ExprId {
+        let mut partition: Vec<_> =
+            call.partition.iter().copied().filter(|e| self.as_const(*e).is_none()).collect();
+        partition.sort_unstable();
+        partition.dedup();
+        let mut order = Vec::with_capacity(call.order.len());
+        for key in &call.order {
+            let seen = order.iter().any(|other: &super::OrderKey| other.expr == key.expr);
+            if !seen && self.as_const(key.expr).is_none() && !partition.contains(&key.expr) {
+                order.push(*key);
+            }
+        }
+        call.partition = partition.into_boxed_slice();
+        call.order = order.into_boxed_slice();
+        call.call = self.tidy_call(call.call);
+        call.frame = call.frame.map(|frame| self.tidy_frame(frame, &call.order));
+        let whole = call.frame.is_some_and(|f| f.start == FrameBound::Start && f.end == FrameBound::End);
+        if whole && matches!(self.text(call.call.func), "count" | "sum" | "min" | "max" | "avg") {
+            call.order = Box::new([]);
+        }
+        self.intern(Node::Window(call))
+    }
+
+    /// Without ORDER BY all rows are peers: a RANGE up to the current row is the whole partition. Units do not matter
+    /// for the whole partition.
+    fn tidy_frame(&self, frame: Frame, order: &[super::OrderKey]) -> Frame {
+        let mut frame = frame;
+        if order.is_empty() && frame.units == 'g' {
+            if frame.start == FrameBound::Current {
+                frame.start = FrameBound::Start;
+            }
+            if frame.end == FrameBound::Current {
+                frame.end = FrameBound::End;
+            }
+        }
+        if frame.start == FrameBound::Start && frame.end == FrameBound::End {
+            frame.units = 'g';
+        }
+        frame
+    }
+
+    /// An aggregate call, its parts brought into one form.
+    pub fn aggregate(&mut self, call: AggCall) -> ExprId {
+        let call = self.tidy_call(call);
+        self.intern(Node::Agg(call))
+    }
+
+    fn tidy_call(&mut self, mut call: AggCall) -> AggCall {
+        if self.is(call.func, "count_if") && call.args.len() == 1 && !call.distinct {
+            call = AggCall {
+                func: self.sym("count"),
+                filter: Some(self.merge_filter(call.filter, call.args[0])),
+                args: Box::new([]),
+                ..call
+            };
+        }
+        let name = self.text(call.func).to_owned();
+        if functions::ignores_duplicates(&name) {
+            call.distinct = false;
+        }
+        if matches!(name.as_str(), "count" | "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or") {
+            call.order = Box::new([]);
+        }
+        // COUNT of a literal counts rows; of a CASE without ELSE, the rows where a condition holds.
+        if name == "count" && !call.distinct && call.args.len() == 1 {
+            match self.node(call.args[0]).clone() {
+                Node::Const(value) if !matches!(value, Const::Null | Const::Raw(_)) => {
+                    call.args = Box::new([]);
+                }
+                Node::Const(_) => {}
+                _ => {
+                    let null = self.is_null(call.args[0]);
+                    let present = self.not(null);
+                    call.filter = Some(self.merge_filter(call.filter, present));
+                    call.args = Box::new([]);
+                }
+            }
+        }
+        // An aggregate that skips NULLs: the condition of a CASE without ELSE is a filter.
+        if matches!(name.as_str(), "sum" | "avg" | "min" | "max" | "count" | "bool_and" | "bool_or")
+            && call.args.len() == 1
+            && let Node::Case(arms, otherwise) = self.node(call.args[0]).clone()
+            && let ([(condition, result)], true) = (&*arms, self.is_null_const(otherwise))
+        {
+            call.filter = Some(self.merge_filter(call.filter, *condition));
+            call.args = Box::new([*result]);
+        }
+        if let Some(filter) = call.filter {
+            let filter = self.condition(filter);
+            call.filter = (self.as_bool(filter) != Some(true)).then_some(filter);
+        }
+        call
+    }
+
+    fn merge_filter(&mut self, filter: Option<ExprId>, more: ExprId) -> ExprId {
+        match filter {
+            Some(filter) => self.and(&[filter, more]),
+            None => more,
+        }
+    }
+}
+
+/// An integer that fits the narrowest type of a literal, so that folding cannot hide an overflow.
+pub(super) fn small(value: Option<i128>) -> Option<i128> {
+    value.filter(|value| i32::try_from(*value).is_ok())
+}
+
+/// The integer that a decimal is equal to, if it is whole.
+pub(super) fn whole(digits: i128, scale: u8) -> Option<i128> {
+    let unit = 10i128.checked_pow(u32::from(scale))?;
+    (digits % unit == 0).then_some(digits / unit)
+}

@@ -1,0 +1,386 @@
+//! Comparing two queries by proof: text, AST, shape, normal form.
+
+use sqlparser::ast::{Expr, Query as Ast, TableAlias, VisitMut, VisitorMut};
+
+use super::algebra::{Arena, Query};
+use super::canon::{Canonical, canonical};
+use super::facts::{Fact, FactSet};
+use super::lower::{BindFault, lower};
+use super::normalize::normalize;
+use super::parse::{ParseFault, parse_query, tokens};
+use super::{Comparison, Dialect, Method, Schema, Verdict};
+
+/// How output columns are matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Contract {
+    /// By name, without regard to case and order: what a dbt model promises.
+    #[default]
+    Name,
+    /// By position, names ignored.
+    Position,
+}
+
+/// How two queries are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Dialect of both texts.
+    pub dialect: Dialect,
+    /// How output columns are matched.
+    pub contract: Contract,
+}
+
+/// Why a query has no normal form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It does not parse.
+    #[error("does not parse: {0}")]
+    Parse(#[from] ParseFault),
+    /// It does not bind.
+    #[error(transparent)]
+    Bind(#[from] BindFault),
+    /// It calls a function that gives another value on each call.
+    #[error("it calls a volatile function")]
+    Volatile,
+}
+
+/// A query in normal form.
+#[derive(Debug)]
+pub struct NormalForm {
+    /// Where its expressions live.
+    pub arena: Arena,
+    /// The query.
+    pub query: Query,
+    /// Its canonical form: equal for equal meaning, as far as the rules reach.
+    pub canonical: Canonical,
+}
+
+/// The normal form of a query, with the help of facts.
+///
+/// # Errors
+/// See [`Fault`].
+pub fn normal_form(
+    sql: &str,
+    schema: &Schema,
+    facts: &FactSet,
+    options: &Options,
+) -> Result<NormalForm, Fault> {
+    let ast = parse_query(sql, options.dialect)?;
+    normal_form_of(&ast, schema, facts, options)
+}
+
+fn normal_form_of(
+    ast: &Ast,
+    schema: &Schema,
+    facts: &FactSet,
+    options: &Options,
+) -> Result<NormalForm, Fault> {
+    let (mut arena, mut query) = lower(ast, schema, facts, options.dialect)?;
+    if arena.volatile {
+        return Err(Fault::Volatile);
+    }
+    normalize(&mut arena, &mut query);
+    let canonical = canonical(&arena, &query, options.contract == Contract::Name)
+        .ok_or(Fault::Bind(BindFault::TooLarge))?;
+    Ok(NormalForm { arena, query, canonical })
+}
+
+/// Compares the golden `a` with the candidate `b`, both rendered SQL, by proof only: [`Verdict::Unknown`] with
+/// [`Method::NormalForm`] means that no proof was found, not that they differ.
+pub fn compare(a: &str, b: &str, schema: &Schema, options: &Options) -> Comparison {
+    if same_text(a, b, options.dialect) {
+        return Comparison::new(
+            Verdict::Identical,
+            Method::Text,
+            "the texts are the same but for white space",
+        );
+    }
+    let parse = |sql: &str| parse_query(sql, options.dialect);
+    let (a_ast, b_ast) = match (parse(a), parse(b)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(fault), _) => return unknown(Method::Ast, format!("the golden does not parse: {fault}")),
+        (_, Err(fault)) => return unknown(Method::Ast, format!("the candidate does not parse: {fault}")),
+    };
+    let side = |ast: &Ast, facts: &FactSet| normal_form_of(ast, schema, facts, options);
+    let none = FactSet::none();
+    let (a_form, b_form) = match (side(&a_ast, &none), side(&b_ast, &none)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (a, b) => return without_form(a.err(), b.err(), &a_ast, &b_ast),
+    };
+    if let Some(shape) = shape(&a_form, &b_form, options) {
+        return shape;
+    }
+    if a_form.canonical == b_form.canonical {
+        return if same_ast(&a_ast, &b_ast) {
+            Comparison::new(Verdict::Identical, Method::Ast, "only spelling differs")
+        } else {
+            Comparison::new(Verdict::Equivalent, Method::NormalForm, "the normal forms are equal")
+        };
+    }
+    let declared = FactSet::declared(schema);
+    let equal_with = |facts: &FactSet| -> Option<Vec<usize>> {
+        let (a, b) = (side(&a_ast, facts).ok()?, side(&b_ast, facts).ok()?);
+        (a.canonical == b.canonical)
+            .then(|| a.arena.used_facts.union(&b.arena.used_facts).copied().collect::<Vec<_>>())
+    };
+    if !declared.is_empty()
+        && let Some(used) = equal_with(&declared)
+    {
+        let needed = minimal(&declared, used, &|facts| equal_with(facts).is_some());
+        let mut comparison = Comparison::new(
+            Verdict::Equivalent,
+            Method::NormalForm,
+            "the normal forms are equal, given the facts listed",
+        );
+        comparison.facts =
+            needed.iter().filter_map(|number| declared.get(*number)).map(|fact| cite(fact, schema)).collect();
+        return comparison;
+    }
+    let mut comparison = unknown(Method::NormalForm, "not proved");
+    comparison.would_prove =
+        missing_fact(&declared, schema, &[&a_form, &b_form], &|facts| equal_with(facts).is_some());
+    comparison
+}
+
+fn unknown(method: Method, reason: impl Into<String>) -> Comparison {
+    Comparison::new(Verdict::Unknown, method, reason)
+}
+
+/// What is said when a side has no normal form.
+fn without_form(a: Option<Fault>, b: Option<Fault>, a_ast: &Ast, b_ast: &Ast) -> Comparison {
+    if same_ast(a_ast, b_ast) {
+        return Comparison::new(Verdict::Identical, Method::Ast, "only spelling differs");
+    }
+    match (a, b) {
+        (None, Some(Fault::Bind(fault))) if fault.cannot_run() => {
+            Comparison::new(Verdict::Differs, Method::Shape, format!("the candidate cannot run: {fault}"))
+        }
+        (Some(fault), _) => unknown(Method::NormalForm, format!("the golden: {fault}")),
+        (None, Some(fault)) => unknown(Method::NormalForm, format!("the candidate: {fault}")),
+        (None, None) => unknown(Method::NormalForm, "not proved"),
+    }
+}
+
+/// Compares the output columns.
+fn shape(a: &NormalForm, b: &NormalForm, options: &Options) -> Option<Comparison> {
+    let differs = |reason: String| Some(Comparison::new(Verdict::Differs, Method::Shape, reason));
+    let names = |form: &NormalForm| -> Vec<String> {
+        let mut names: Vec<_> =
+            form.query.outputs.iter().map(|(name, _)| form.arena.text(*name).to_owned()).collect();
+        names.sort();
+        names
+    };
+    let (golden, candidate) = (names(a), names(b));
+    match options.contract {
+        Contract::Position => {
+            if golden.len() != candidate.len() {
+                return differs(format!(
+                    "the golden has {} columns, the candidate {}",
+                    golden.len(),
+                    candidate.len()
+                ));
+            }
+        }
+        Contract::Name => {
+            let missing = rest(&golden, &candidate);
+            let extra = rest(&candidate, &golden);
+            // An expression without alias is named by the database, not by us.
+            let unnamed = |name: &&String| !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if missing.iter().chain(&extra).any(unnamed) {
+                if golden.len() != candidate.len() {
+                    return differs(format!(
+                        "the golden has {} columns, the candidate {}",
+                        golden.len(),
+                        candidate.len()
+                    ));
+                }
+                return Some(unknown(Method::Shape, "an output column has no name"));
+            }
+            let list =
+                |names: &[&String]| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+            match (missing.as_slice(), extra.as_slice()) {
+                ([], []) => {}
+                ([], extra) => return differs(format!("extra column: {}", list(extra))),
+                (missing, []) => return differs(format!("missing column: {}", list(missing))),
+                (missing, extra) => {
+                    return differs(format!(
+                        "missing column: {}; extra column: {}",
+                        list(missing),
+                        list(extra)
+                    ));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The members of the sorted list `a` that the sorted list `b` lacks, as multisets.
+fn rest<'a>(a: &'a [String], b: &[String]) -> Vec<&'a String> {
+    let mut left: Vec<&String> = b.iter().collect();
+    let mut missing = Vec::new();
+    for name in a {
+        match left.iter().position(|other| *other == name) {
+            Some(at) => {
+                left.remove(at);
+            }
+            None => missing.push(name),
+        }
+    }
+    missing
+}
+
+/// Leaves out what the proof does not need.
+fn minimal(declared: &FactSet, used: Vec<usize>, proves: &dyn Fn(&FactSet) -> bool) -> Vec<usize> {
+    let mut needed = used;
+    if !proves(&declared.only(&needed)) {
+        // Never expected: facts that were noted are all that a run consults.
+        return needed;
+    }
+    let mut at = 0;
+    while at < needed.len() {
+        let mut fewer = needed.clone();
+        fewer.remove(at);
+        if proves(&declared.only(&fewer)) {
+            needed = fewer;
+        } else {
+            at += 1;
+        }
+    }
+    needed
+}
+
+/// A fact with its origin, as a verdict lists it.
+fn cite(fact: &Fact, schema: &Schema) -> String {
+    let text = fact.describe();
+    let origin = schema.table(fact.table()).and_then(|(_, table)| {
+        let keys = match fact {
+            Fact::NotNull { column, .. } => vec![format!("not_null {column}")],
+            Fact::Unique { columns, .. } => {
+                vec![format!("unique {}", columns.join(", ")), format!("primary_key {}", columns.join(", "))]
+            }
+            Fact::ForeignKey { columns, .. } => {
+                vec![
+                    format!("foreign_key {}", columns.join(", ")),
+                    format!("relationships {}", columns.join(", ")),
+                ]
+            }
+        };
+        keys.iter().find_map(|key| table.origins.get(key))
+    });
+    match origin {
+        Some(origin) => format!("{text} ({origin})"),
+        None => text,
+    }
+}
+
+/// One fact that is not declared and that would prove the pair equal.
+fn missing_fact(
+    declared: &FactSet,
+    schema: &Schema,
+    forms: &[&NormalForm],
+    proves: &dyn Fn(&FactSet) -> bool,
+) -> Option<String> {
+    const TRIES: usize = 24;
+    let mut candidates: Vec<Fact> = Vec::new();
+    let mut push = |fact: Fact| {
+        if !declared.contains(&fact) && !candidates.contains(&fact) {
+            candidates.push(fact);
+        }
+    };
+    for form in forms {
+        for (table, column) in joined_columns(form) {
+            let Some((name, info)) = schema.table(&table) else { continue };
+            let Some((column, column_info)) =
+                info.columns.iter().find(|(c, _)| c.eq_ignore_ascii_case(&column))
+            else {
+                continue;
+            };
+            push(Fact::Unique { table: name.to_owned(), columns: vec![column.clone()] });
+            if column_info.nullable {
+                push(Fact::NotNull { table: name.to_owned(), column: column.clone() });
+            }
+        }
+    }
+    candidates.truncate(TRIES);
+    candidates.into_iter().find_map(|fact| {
+        let described = fact.describe();
+        let (with, _) = declared.with(fact);
+        proves(&with).then_some(described)
+    })
+}
+
+/// Table columns that the query reads, those of its conditions first.
+fn joined_columns(form: &NormalForm) -> Vec<(String, String)> {
+    let mut set = super::algebra::ColSet::default();
+    form.arena.collect_block(&form.query.block, &mut set);
+    for (_, output) in &form.query.outputs {
+        form.arena.collect_columns(*output, &mut set);
+    }
+    set.iter()
+        .filter_map(|col| {
+            let info = form.arena.col(col);
+            let (scan, _) = info.scan?;
+            let table = form.arena.text(form.arena.table_of(scan).name).to_owned();
+            Some((table, form.arena.text(info.name).to_owned()))
+        })
+        .collect()
+}
+
+fn same_text(a: &str, b: &str, dialect: Dialect) -> bool {
+    if a == b {
+        return true;
+    }
+    match (tokens(a, dialect), tokens(b, dialect)) {
+        (Ok(a), Ok(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| x.token == y.token),
+        _ => false,
+    }
+}
+
+/// Whether two ASTs are the same but for parentheses, spelled-out `AS` and the case of unquoted names.
+fn same_ast(a: &Ast, b: &Ast) -> bool {
+    if a == b {
+        return true;
+    }
+    let (mut a, mut b) = (a.clone(), b.clone());
+    let _ = VisitMut::visit(&mut a, &mut Plain);
+    let _ = VisitMut::visit(&mut b, &mut Plain);
+    a == b
+}
+
+struct Plain;
+
+impl VisitorMut for Plain {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> std::ops::ControlFlow<()> {
+        while let Expr::Nested(inner) = expr {
+            *expr = std::mem::replace(inner.as_mut(), Expr::Tuple(Vec::new()));
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn pre_visit_ident(&mut self, ident: &mut sqlparser::ast::Ident) -> std::ops::ControlFlow<()> {
+        if ident.quote_style.is_none() {
+            ident.value.make_ascii_lowercase();
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(
+        &mut self,
+        factor: &mut sqlparser::ast::TableFactor,
+    ) -> std::ops::ControlFlow<()> {
+        use sqlparser::ast::TableFactor;
+        let alias: Option<&mut TableAlias> = match factor {
+            TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. } => alias.as_mut(),
+            _ => None,
+        };
+        if let Some(alias) = alias {
+            alias.explicit = true;
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,416 @@
+//! What is known about scalar and aggregate functions: strictness, types, determinism, synonyms.
+
+use super::algebra::{AggCall, Arena, ExprId, Sym};
+use super::types::Type;
+
+/// Functions that give another value on each call.
+pub(crate) fn volatile(name: &str) -> bool {
+    matches!(
+        name,
+        "random"
+            | "rand"
+            | "uuid"
+            | "gen_random_uuid"
+            | "newid"
+            | "generate_uuid"
+            | "uuid_string"
+            | "nextval"
+            | "setseed"
+            | "uuidv4"
+            | "uuidv7"
+            | "seq1"
+            | "seq2"
+            | "seq4"
+            | "seq8"
+            | "randstr"
+            | "normal"
+            | "uniform"
+            | "clock_timestamp"
+            | "timeofday"
+            | "txid_current"
+            | "currval"
+    )
+}
+
+/// NULL when any argument is NULL.
+pub(crate) fn strict(name: &str) -> bool {
+    total(name)
+        || matches!(
+            name,
+            "/" | "//"
+                | "%"
+                | "date_trunc"
+                | "date_part"
+                | "strftime"
+                | "strptime"
+                | "substring"
+                | "replace"
+                | "split_part"
+                | "regexp_replace"
+                | "regexp_matches"
+                | "regexp_extract"
+                | "left"
+                | "right"
+                | "lpad"
+                | "rpad"
+                | "sqrt"
+                | "ln"
+                | "log"
+                | "log10"
+                | "log2"
+                | "exp"
+                | "pow"
+                | "date_diff"
+                | "date_add"
+                | "date_sub"
+                | "to_char"
+                | "to_date"
+                | "epoch"
+                | "last_day"
+                | "dayname"
+                | "monthname"
+                | "instr"
+                | "translate"
+                | "repeat"
+                | "chr"
+                | "ascii"
+                | "md5"
+                | "make_date"
+                | "bit_and"
+                | "&"
+                | "|"
+                | "<<"
+                | ">>"
+                | "^"
+                | "xor"
+                | "sin"
+                | "cos"
+                | "tan"
+                | "to_days"
+                | "to_months"
+                | "to_years"
+        )
+}
+
+/// NULL exactly when an argument is NULL, and never fails but for overflow.
+pub(crate) fn total(name: &str) -> bool {
+    matches!(
+        name,
+        "+" | "-"
+            | "*"
+            | "neg"
+            | "||"
+            | "lower"
+            | "upper"
+            | "length"
+            | "abs"
+            | "trim"
+            | "ltrim"
+            | "rtrim"
+            | "round"
+            | "floor"
+            | "ceil"
+            | "like"
+            | "ilike"
+            | "starts_with"
+            | "ends_with"
+            | "contains"
+            | "reverse"
+            | "sign"
+    )
+}
+
+/// Window functions that number rows: never NULL.
+pub(crate) fn numbering(name: &str) -> bool {
+    matches!(name, "row_number" | "rank" | "dense_rank" | "ntile" | "cume_dist" | "percent_rank" | "count")
+}
+
+/// Window functions that look at the partition, not at the frame.
+pub(crate) fn ignores_frame(name: &str) -> bool {
+    matches!(
+        name,
+        "row_number" | "rank" | "dense_rank" | "ntile" | "cume_dist" | "percent_rank" | "lag" | "lead"
+    )
+}
+
+/// Known aggregate functions.
+pub(crate) fn aggregate(name: &str) -> bool {
+    matches!(
+        name,
+        "count"
+            | "sum"
+            | "avg"
+            | "min"
+            | "max"
+            | "any_value"
+            | "first"
+            | "last"
+            | "string_agg"
+            | "listagg"
+            | "group_concat"
+            | "array_agg"
+            | "list"
+            | "median"
+            | "mode"
+            | "stddev"
+            | "stddev_samp"
+            | "stddev_pop"
+            | "variance"
+            | "var_samp"
+            | "var_pop"
+            | "bool_and"
+            | "bool_or"
+            | "bit_and"
+            | "bit_or"
+            | "bit_xor"
+            | "count_if"
+            | "countif"
+            | "approx_count_distinct"
+            | "quantile"
+            | "quantile_cont"
+            | "quantile_disc"
+            | "percentile_cont"
+            | "percentile_disc"
+            | "approx_quantile"
+            | "corr"
+            | "covar_pop"
+            | "covar_samp"
+            | "arg_max"
+            | "arg_min"
+            | "max_by"
+            | "min_by"
+            | "product"
+            | "fsum"
+            | "favg"
+            | "sumkahan"
+            | "kurtosis"
+            | "skewness"
+            | "entropy"
+            | "histogram"
+            | "regr_slope"
+            | "regr_intercept"
+            | "regr_r2"
+            | "regr_count"
+            | "every"
+            | "mean"
+            | "arbitrary"
+            | "logical_or"
+            | "logical_and"
+            | "boolor_agg"
+            | "booland_agg"
+            | "object_agg"
+            | "json_agg"
+            | "jsonb_agg"
+            | "json_object_agg"
+            | "json_group_array"
+            | "json_group_object"
+            | "array_concat_agg"
+            | "string_concat"
+            | "hll_count"
+            | "approx_top_k"
+            | "approx_percentile"
+            | "array_union_agg"
+            | "array_unique_agg"
+            | "bitwise_and_agg"
+            | "max_n"
+            | "sem"
+            | "mad"
+            | "geomean"
+            | "kurtosis_pop"
+            | "weighted_avg"
+            | "grouping"
+            | "grouping_id"
+            | "bitstring_agg"
+            | "collect_list"
+            | "collect_set"
+            | "percentile"
+            | "approx_distinct"
+            | "count_distinct"
+            | "std"
+            | "bool_xor"
+            | "favg_kahan"
+            | "reservoir_quantile"
+            | "argmax"
+            | "argmin"
+            | "geometric_mean"
+    )
+}
+
+/// Functions that exist as window functions only.
+pub(crate) fn window_only(name: &str) -> bool {
+    matches!(
+        name,
+        "row_number"
+            | "rank"
+            | "dense_rank"
+            | "ntile"
+            | "cume_dist"
+            | "percent_rank"
+            | "lag"
+            | "lead"
+            | "first_value"
+            | "last_value"
+            | "nth_value"
+    )
+}
+
+/// Functions of one select list that produce several rows.
+pub(crate) fn set_returning(name: &str) -> bool {
+    matches!(
+        name,
+        "unnest"
+            | "explode"
+            | "generate_series"
+            | "flatten"
+            | "posexplode"
+            | "generate_subscripts"
+            | "regexp_split_to_table"
+            | "json_each"
+            | "jsonb_array_elements"
+            | "jsonb_each"
+    )
+}
+
+/// Aggregates that do not care about duplicate arguments.
+pub(crate) fn ignores_duplicates(name: &str) -> bool {
+    matches!(name, "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" | "the")
+}
+
+/// The one name for functions that have several.
+pub(crate) fn synonym(name: &str) -> &str {
+    match name {
+        "len" | "char_length" | "character_length" => "length",
+        "lcase" => "lower",
+        "ucase" => "upper",
+        "ceiling" => "ceil",
+        "power" => "pow",
+        "substr" => "substring",
+        "mod" => "%",
+        "nvl" | "ifnull" => "coalesce",
+        "iff" => "if",
+        "mean" => "avg",
+        "prefix" => "starts_with",
+        "startswith" => "starts_with",
+        "suffix" => "ends_with",
+        "strpos" => "instr",
+        "datetrunc" => "date_trunc",
+        "datepart" => "date_part",
+        "datediff" => "date_diff",
+        "arbitrary" => "first",
+        "stddev" => "stddev_samp",
+        "variance" => "var_samp",
+        "every" | "logical_and" | "booland_agg" => "bool_and",
+        "logical_or" | "boolor_agg" => "bool_or",
+        "listagg" | "group_concat" => "string_agg",
+        "max_by" | "argmax" => "arg_max",
+        "min_by" | "argmin" => "arg_min",
+        "countif" => "count_if",
+        "add" => "+",
+        "subtract" => "-",
+        "multiply" => "*",
+        "divide" => "/",
+        other => other,
+    }
+}
+
+/// Functions that name a part of a date: `year(d)` is `date_part('year', d)`.
+pub(crate) fn date_part_function(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "year" => "year",
+        "month" => "month",
+        "day" | "dayofmonth" => "day",
+        "quarter" => "quarter",
+        "hour" => "hour",
+        "minute" => "minute",
+        "week" | "weekofyear" => "week",
+        "dayofweek" => "dow",
+        "dayofyear" => "doy",
+        "isodow" => "isodow",
+        _ => return None,
+    })
+}
+
+/// The one spelling of a date part.
+pub(crate) fn date_part(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    match lower.as_str() {
+        "years" | "yr" | "y" => "year",
+        "months" | "mon" | "mons" => "month",
+        "days" | "d" | "dayofmonth" => "day",
+        "quarters" | "qtr" => "quarter",
+        "weeks" | "w" => "week",
+        "hours" | "h" | "hr" => "hour",
+        "minutes" | "min" | "mins" => "minute",
+        "seconds" | "sec" | "secs" | "s" => "second",
+        "dayofweek" | "weekday" => "dow",
+        "dayofyear" => "doy",
+        other => return other.to_owned(),
+    }
+    .to_owned()
+}
+
+/// The type of a scalar call.
+pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
+    let first = || args.first().map_or(Type::Unknown, |arg| arena.type_of(*arg));
+    match arena.text(name) {
+        "+" | "-" | "*" => {
+            let mut found = first();
+            for arg in args.iter().skip(1) {
+                found = match (found, arena.type_of(*arg)) {
+                    (Type::Int(a), Type::Int(b)) => Type::Int(a.max(b)),
+                    (Type::Float(_), b) if b.is_exact() || matches!(b, Type::Float(_)) => Type::Float(64),
+                    (a, Type::Float(_)) if a.is_exact() => Type::Float(64),
+                    _ => Type::Unknown,
+                };
+            }
+            found
+        }
+        "neg" | "abs" => match first() {
+            kind @ (Type::Int(_) | Type::Float(_) | Type::Decimal(..)) => kind,
+            _ => Type::Unknown,
+        },
+        "//" | "%" => match (first(), args.get(1).map(|arg| arena.type_of(*arg))) {
+            (Type::Int(a), Some(Type::Int(b))) => Type::Int(a.max(b)),
+            _ => Type::Unknown,
+        },
+        "/" if float_division(arena) => Type::Float(64),
+        "||" if args.iter().any(|arg| arena.type_of(*arg) == Type::Text) => Type::Text,
+        "lower" | "upper" | "trim" | "ltrim" | "rtrim" | "substring" | "replace" | "concat" | "concat_ws"
+        | "strftime" | "left" | "right" | "lpad" | "rpad" | "split_part" | "to_char" | "md5" | "reverse"
+        | "dayname" | "monthname" => Type::Text,
+        "length" | "date_part" | "date_diff" | "instr" | "ascii" => Type::Int(64),
+        "like" | "ilike" | "starts_with" | "ends_with" | "contains" | "regexp_matches" | "similar" => {
+            Type::Bool
+        }
+        "date_trunc" => match args.get(1).map(|arg| arena.type_of(*arg)) {
+            Some(Type::Timestamp | Type::Date) => Type::Timestamp,
+            _ => Type::Unknown,
+        },
+        "current_date" => Type::Date,
+        _ => Type::Unknown,
+    }
+}
+
+/// Whether `/` gives a floating point number whatever its operands.
+pub(crate) fn float_division(arena: &Arena) -> bool {
+    use super::Dialect;
+    matches!(arena.dialect, Dialect::DuckDb | Dialect::BigQuery | Dialect::Databricks)
+}
+
+/// The type of an aggregate.
+pub(crate) fn aggregate_type(arena: &Arena, call: &AggCall) -> Type {
+    let first = || call.args.first().map_or(Type::Unknown, |arg| arena.type_of(*arg));
+    match arena.text(call.func) {
+        "count" | "row_number" | "rank" | "dense_rank" | "ntile" => Type::Int(64),
+        "min" | "max" | "the" | "any_value" | "first" | "last" | "lag" | "lead" | "first_value"
+        | "last_value" | "arg_max" | "arg_min" => first(),
+        "sum" => match first() {
+            Type::Int(_) => Type::Int(128),
+            Type::Decimal(_, scale) => Type::Decimal(38, scale),
+            Type::Float(_) => Type::Float(64),
+            _ => Type::Unknown,
+        },
+        "bool_and" | "bool_or" => Type::Bool,
+        _ => Type::Unknown,
+    }
+}

@@ -1,0 +1,291 @@
+//! Function calls: scalar functions, aggregates, window functions.
+
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, NamedWindowExpr, NullTreatment, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    WindowSpec, WindowType,
+};
+
+use super::super::algebra::{AggCall, Const, ExprId, Frame, FrameBound, Node, OrderKey, WindowCall};
+use super::super::functions;
+use super::super::types::Type;
+use super::select::frame_or_default;
+use super::{BindFault, Lowerer, Result};
+
+impl<'a> Lowerer<'a> {
+    pub(super) fn function(&mut self, function: &'a Function) -> Result<ExprId> {
+        let name = match function.name.0.as_slice() {
+            [_] => self.last_part(&function.name)?,
+            _ => function.name.to_string().to_ascii_lowercase(),
+        };
+        let name = name.trim_start_matches('"');
+        let name = functions::synonym(name).to_owned();
+        if !matches!(function.parameters, FunctionArguments::None) || function.uses_odbc_syntax {
+            return Err(BindFault::unsupported(format!("parameters of {name}")));
+        }
+        let mut args = Vec::new();
+        let mut distinct = false;
+        let mut order_items = Vec::new();
+        let mut null_treatment = function.null_treatment;
+        let mut limit = None;
+        match &function.args {
+            FunctionArguments::None => {}
+            FunctionArguments::Subquery(_) => {
+                return Err(BindFault::unsupported(format!("a subquery as argument of {name}")));
+            }
+            FunctionArguments::List(list) => {
+                distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
+                for arg in &list.args {
+                    match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(Argument::Expr(expr)),
+                        FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => {}
+                        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                            args.push(Argument::Named(self.fold(name), expr));
+                        }
+                        _ => return Err(BindFault::unsupported(format!("an argument of {name}"))),
+                    }
+                }
+                for clause in &list.clauses {
+                    match clause {
+                        FunctionArgumentClause::OrderBy(items) => order_items.extend(items),
+                        FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
+                            null_treatment = Some(*treatment);
+                        }
+                        FunctionArgumentClause::Limit(expr) => limit = Some(expr),
+                        _ => return Err(BindFault::unsupported(format!("a clause inside {name}"))),
+                    }
+                }
+            }
+        }
+        order_items.extend(&function.within_group);
+        let ignore_nulls = matches!(null_treatment, Some(NullTreatment::IgnoreNulls));
+        if let Some(over) = &function.over {
+            if limit.is_some() {
+                return Err(BindFault::unsupported(format!("LIMIT inside {name}")));
+            }
+            let call = self.agg_call(&name, &args, distinct, function.filter.as_deref(), &order_items)?;
+            return self.window_call(call, over, ignore_nulls);
+        }
+        if functions::window_only(&name) {
+            return Err(BindFault::unsupported(format!("{name} without OVER")));
+        }
+        if functions::aggregate(&name) {
+            if limit.is_some() || ignore_nulls || name.starts_with("grouping") {
+                return Err(BindFault::unsupported(format!("a clause inside {name}")));
+            }
+            return self.aggregate_call(&name, &args, distinct, function.filter.as_deref(), &order_items);
+        }
+        if distinct || function.filter.is_some() || !order_items.is_empty() || limit.is_some() || ignore_nulls
+        {
+            // Only aggregates have these: an aggregate that is not in the list.
+            return Err(BindFault::unsupported(format!("the function {name} with aggregate clauses")));
+        }
+        if functions::set_returning(&name) {
+            return Err(BindFault::unsupported(format!("{name} in an expression")));
+        }
+        let args = self.arguments(&args)?;
+        Ok(self.scalar_call(&name, &args))
+    }
+
+    fn arguments(&mut self, args: &[Argument<'a>]) -> Result<Vec<ExprId>> {
+        args.iter()
+            .map(|arg| match arg {
+                Argument::Expr(expr) => self.expr(expr),
+                Argument::Named(name, expr) => {
+                    let value = self.expr(expr)?;
+                    let name = self.arena.sym(name);
+                    let name = self.arena.constant(Const::Text(name));
+                    Ok(self.arena.call("named_argument", &[name, value]))
+                }
+            })
+            .collect()
+    }
+
+    /// A scalar function by its folded name, synonyms and date parts resolved.
+    pub(super) fn scalar_call(&mut self, name: &str, args: &[ExprId]) -> ExprId {
+        let name = functions::synonym(name);
+        if let ([value], Some(part)) = (args, functions::date_part_function(name)) {
+            let part = self.text_const(part);
+            return self.arena.call("date_part", &[part, *value]);
+        }
+        match (name, args) {
+            ("date_trunc" | "date_part" | "date_diff", [unit, rest @ ..]) => {
+                let mut args = vec![self.date_unit(*unit)];
+                args.extend_from_slice(rest);
+                self.arena.call(name, &args)
+            }
+            ("date", [value]) => {
+                let written = self.arena.sym("date");
+                self.arena.cast(*value, Type::Date, written, false)
+            }
+            ("now" | "transaction_timestamp" | "get_current_timestamp", []) => {
+                self.arena.call("current_timestamp", &[])
+            }
+            ("today" | "curdate", []) => self.arena.call("current_date", &[]),
+            _ => self.arena.call(name, args),
+        }
+    }
+
+    fn text_const(&mut self, text: &str) -> ExprId {
+        let sym = self.arena.sym(text);
+        self.arena.constant(Const::Text(sym))
+    }
+
+    /// A unit of time given as text, in its one spelling.
+    fn date_unit(&mut self, unit: ExprId) -> ExprId {
+        match self.arena.as_const(unit) {
+            Some(Const::Text(text)) => {
+                let spelled = functions::date_part(self.arena.text(text));
+                self.text_const(&spelled)
+            }
+            _ => unit,
+        }
+    }
+
+    fn agg_call(
+        &mut self,
+        name: &str,
+        args: &[Argument<'a>],
+        distinct: bool,
+        filter: Option<&'a Expr>,
+        order: &[&'a sqlparser::ast::OrderByExpr],
+    ) -> Result<AggCall> {
+        let args = self.arguments(args)?;
+        let filter = filter.map(|e| self.expr(e)).transpose()?;
+        let mut keys: Vec<OrderKey> = Vec::with_capacity(order.len());
+        for item in order {
+            let expr = self.expr(&item.expr)?;
+            keys.push(self.order_key(item, expr)?);
+        }
+        let func = self.arena.sym(name);
+        Ok(AggCall { func, args: args.into(), distinct, filter, order: keys.into() })
+    }
+
+    fn aggregate_call(
+        &mut self,
+        name: &str,
+        args: &[Argument<'a>],
+        distinct: bool,
+        filter: Option<&'a Expr>,
+        order: &[&'a sqlparser::ast::OrderByExpr],
+    ) -> Result<ExprId> {
+        let before = self.scopes.last().map_or(0, |scope| scope.aggs.len());
+        let call = self.agg_call(name, args, distinct, filter, order)?;
+        if self.scopes.last().map_or(0, |scope| scope.aggs.len()) != before {
+            return Err(BindFault::unsupported("an aggregate inside an aggregate"));
+        }
+        // AVG is a sum divided by a count where division is floating point.
+        if name == "avg" && call.args.len() == 1 && functions::float_division(&self.arena) {
+            let kind = self.arena.type_of(call.args[0]);
+            if kind.is_exact() || matches!(kind, Type::Float(64)) {
+                let (sum, count) = (self.arena.sym("sum"), self.arena.sym("count"));
+                let sum = self.add_aggregate(AggCall { func: sum, ..call.clone() })?;
+                let count = self.add_aggregate(AggCall { func: count, ..call })?;
+                return Ok(self.arena.call("/", &[sum, count]));
+            }
+        }
+        self.add_aggregate(call)
+    }
+
+    fn add_aggregate(&mut self, call: AggCall) -> Result<ExprId> {
+        let expr = self.arena.aggregate(call);
+        let Node::Agg(call) = self.arena.node(expr).clone() else { return Ok(expr) };
+        let count = self.arena.is(call.func, "count");
+        let data_type = self.arena.type_of(expr);
+        let Some(scope) = self.scopes.last_mut() else {
+            return Err(BindFault::unsupported("an aggregate here"));
+        };
+        if let Some((col, _)) = scope.aggs.iter().find(|(_, other)| *other == expr) {
+            let col = *col;
+            return Ok(self.arena.column(col));
+        }
+        let col = self.arena.new_col(call.func, data_type, !count);
+        self.arena.col_mut(col).count = count;
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.aggs.push((col, expr));
+        }
+        Ok(self.arena.column(col))
+    }
+
+    fn window_call(&mut self, call: AggCall, over: &'a WindowType, ignore_nulls: bool) -> Result<ExprId> {
+        let mut partition = Vec::new();
+        let mut order = Vec::new();
+        let mut frame = None;
+        let mut hops = 0;
+        // A window may build on a named one.
+        let mut spec = Some(match over {
+            WindowType::WindowSpec(spec) => spec,
+            WindowType::NamedWindow(name) => self.named_window(name)?,
+        });
+        while let Some(found) = spec {
+            hops += 1;
+            if hops > 8 {
+                return Err(BindFault::unsupported("windows that refer to each other"));
+            }
+            for item in &found.partition_by {
+                partition.push(self.expr(item)?);
+            }
+            for item in &found.order_by {
+                let expr = self.expr(&item.expr)?;
+                order.push(self.order_key(item, expr)?);
+            }
+            if let Some(found) = &found.window_frame {
+                frame = Some(self.frame(found)?);
+            }
+            spec = match &found.window_name {
+                Some(name) => Some(self.named_window(name)?),
+                None => None,
+            };
+        }
+        let name = self.arena.text(call.func);
+        let frame = if functions::ignores_frame(name) {
+            None
+        } else {
+            Some(frame_or_default(frame, !order.is_empty()))
+        };
+        self.add_window(WindowCall {
+            call,
+            ignore_nulls,
+            partition: partition.into(),
+            order: order.into(),
+            frame,
+        })
+    }
+
+    fn named_window(&self, name: &sqlparser::ast::Ident) -> Result<&'a WindowSpec> {
+        let name = self.fold(name);
+        let scope = self.scopes.last();
+        match scope.and_then(|scope| scope.named_windows.iter().find(|(other, _)| *other == name)) {
+            Some((_, NamedWindowExpr::WindowSpec(named))) => Ok(named),
+            _ => Err(BindFault::unsupported(format!("the window {name}"))),
+        }
+    }
+
+    fn frame(&mut self, frame: &'a WindowFrame) -> Result<Frame> {
+        let units = match frame.units {
+            WindowFrameUnits::Rows => 'r',
+            WindowFrameUnits::Range => 'g',
+            WindowFrameUnits::Groups => 'G',
+        };
+        let mut bound = |bound: &'a WindowFrameBound| -> Result<FrameBound> {
+            Ok(match bound {
+                WindowFrameBound::CurrentRow => FrameBound::Current,
+                WindowFrameBound::Preceding(None) => FrameBound::Start,
+                WindowFrameBound::Following(None) => FrameBound::End,
+                WindowFrameBound::Preceding(Some(e)) => FrameBound::Preceding(self.expr(e)?),
+                WindowFrameBound::Following(Some(e)) => FrameBound::Following(self.expr(e)?),
+            })
+        };
+        let start = bound(&frame.start_bound)?;
+        let end = match &frame.end_bound {
+            Some(end) => bound(end)?,
+            None => FrameBound::Current,
+        };
+        Ok(Frame { units, start, end })
+    }
+}
+
+enum Argument<'a> {
+    Expr(&'a Expr),
+    Named(String, &'a Expr),
+}

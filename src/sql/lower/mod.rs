@@ -1,0 +1,205 @@
+//! From the parsed query to the algebra: names are resolved, `*` is expanded, derived tables and CTEs dissolve into the
+//! blocks that read them.
+
+mod aggregate;
+mod call;
+mod expr;
+mod from;
+mod query;
+mod scope;
+mod select;
+
+use std::collections::HashMap;
+
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
+
+use super::algebra::{Arena, Col, ExprId, Query, Sym, TableId, TableInfo};
+use super::facts::FactSet;
+use super::types::Type;
+use super::{Dialect, Schema};
+use scope::Scope;
+
+/// Queries nested deeper than this are not read.
+const MAX_QUERY_DEPTH: usize = 24;
+/// Expressions nested deeper than this are not read.
+const MAX_EXPR_DEPTH: usize = 64;
+/// More reads of tables than this (CTEs count once for each use) are not compared.
+const MAX_SCANS: usize = 400;
+
+/// Why a query cannot be bound to the schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BindFault {
+    /// A table that the schema does not have.
+    #[error("table {name} is not in the schema")]
+    MissingTable {
+        /// As written.
+        name: String,
+    },
+    /// A column that none of the tables in scope has.
+    #[error("column {name} does not exist in {}", if .tables.is_empty() { "any table of the query".to_owned() } else { .tables.join(", ") })]
+    MissingColumn {
+        /// As written.
+        name: String,
+        /// Tables that were looked into.
+        tables: Vec<String>,
+    },
+    /// A column name that several tables in scope have.
+    #[error("column {name} is ambiguous: {} have it", .tables.join(" and "))]
+    AmbiguousColumn {
+        /// As written.
+        name: String,
+        /// Tables that have it.
+        tables: Vec<String>,
+    },
+    /// A column outside an aggregate that is not grouped by.
+    #[error("column {name} is neither grouped by nor inside an aggregate")]
+    NotGrouped {
+        /// The column.
+        name: String,
+    },
+    /// Something that is not read.
+    #[error("{what} is not understood")]
+    Unsupported {
+        /// What it is.
+        what: String,
+    },
+    /// Too large or too deep.
+    #[error("the query is too large to be compared")]
+    TooLarge,
+}
+
+impl BindFault {
+    /// A construct that is not read.
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
+    }
+
+    /// Whether a database with exactly this schema would refuse the query.
+    pub fn cannot_run(&self) -> bool {
+        matches!(self, Self::MissingColumn { .. } | Self::AmbiguousColumn { .. } | Self::NotGrouped { .. })
+    }
+}
+
+type Result<T> = std::result::Result<T, BindFault>;
+
+/// Binds a query to a schema and turns it into the algebra.
+///
+/// # Errors
+/// See [`BindFault`].
+pub fn lower(
+    query: &sqlparser::ast::Query,
+    schema: &Schema,
+    facts: &FactSet,
+    dialect: Dialect,
+) -> Result<(Arena, Query)> {
+    let mut lowerer = Lowerer {
+        arena: Arena::new(dialect),
+        schema,
+        facts,
+        dialect,
+        ctes: Vec::new(),
+        cte_head: None,
+        scopes: Vec::new(),
+        table_ids: HashMap::new(),
+        query_depth: 0,
+        expr_depth: 0,
+    };
+    let lowered = lowerer.query(query)?;
+    if lowerer.arena.overflow {
+        return Err(BindFault::TooLarge);
+    }
+    Ok((lowerer.arena, lowered))
+}
+
+struct CteEntry<'a> {
+    name: String,
+    cte: &'a sqlparser::ast::Cte,
+    previous: Option<usize>,
+    scope_depth: usize,
+    used: bool,
+    recursive: bool,
+}
+
+struct Lowerer<'a> {
+    arena: Arena,
+    schema: &'a Schema,
+    facts: &'a FactSet,
+    dialect: Dialect,
+    ctes: Vec<CteEntry<'a>>,
+    cte_head: Option<usize>,
+    scopes: Vec<Scope<'a>>,
+    table_ids: HashMap<String, TableId>,
+    query_depth: usize,
+    expr_depth: usize,
+}
+
+impl Lowerer<'_> {
+    /// Folds an identifier by the rule of the dialect: names that are the same to the database get the same text.
+    fn fold(&self, ident: &Ident) -> String {
+        fold(self.dialect, ident)
+    }
+
+    /// The last part of a name, folded.
+    fn last_part(&self, name: &ObjectName) -> Result<String> {
+        match name.0.last() {
+            Some(ObjectNamePart::Identifier(ident)) => Ok(self.fold(ident)),
+            _ => Err(BindFault::unsupported(format!("the name {name}"))),
+        }
+    }
+
+    fn new_col(&mut self, name: Sym, expr: ExprId) -> Col {
+        let data_type = self.arena.type_of(expr);
+        let nullable = self.arena.nullable(expr, &Default::default());
+        self.arena.new_col(name, data_type, nullable)
+    }
+
+    /// The table with this name, from the schema.
+    fn table(&mut self, name: &ObjectName) -> Result<TableId> {
+        let mut parts = Vec::with_capacity(name.0.len());
+        for part in &name.0 {
+            match part {
+                ObjectNamePart::Identifier(ident) => parts.push(ident.value.as_str()),
+                ObjectNamePart::Function(_) => {
+                    return Err(BindFault::unsupported(format!("the name {name}")));
+                }
+            }
+        }
+        for start in 0..parts.len() {
+            let joined = parts[start..].join(".");
+            if let Some((key, table)) = self.schema.table(&joined) {
+                if let Some(id) = self.table_ids.get(key) {
+                    return Ok(*id);
+                }
+                let folded = self.arena.sym(&key.to_ascii_lowercase());
+                let columns: Vec<(Sym, Type)> = table
+                    .columns
+                    .iter()
+                    .map(|(column, info)| {
+                        (self.arena.sym(&column.to_ascii_lowercase()), Type::parse(&info.data_type))
+                    })
+                    .collect();
+                let facts = self.facts.of_table(key, &columns, &self.arena);
+                let open = columns.is_empty();
+                let id = TableId(self.arena.tables.len() as u32);
+                self.arena.tables.push(TableInfo { name: folded, columns, open, facts });
+                self.table_ids.insert(key.to_owned(), id);
+                return Ok(id);
+            }
+        }
+        Err(BindFault::MissingTable { name: name.to_string() })
+    }
+}
+
+/// Folds an identifier by the rule of the dialect.
+pub(crate) fn fold(dialect: Dialect, ident: &Ident) -> String {
+    let lower = ident.value.to_ascii_lowercase();
+    if ident.quote_style.is_none() {
+        return lower;
+    }
+    let plain = match dialect {
+        Dialect::Postgres => ident.value == lower,
+        Dialect::Snowflake => ident.value == ident.value.to_ascii_uppercase(),
+        _ => true,
+    };
+    if plain { lower } else { format!("\"{}", ident.value) }
+}
