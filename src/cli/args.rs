@@ -35,6 +35,10 @@ pub struct Cli {
 pub enum Command {
     /// Replay cases against prompt versions, judge every answer, write reports.
     Run(Box<RunArgs>),
+    /// Two runs against each other, case by case: better, worse, or can't tell.
+    Compare(super::commands::compare::CompareArgs),
+    /// Make the reports of a run again from its report.json.
+    Report(super::commands::report::ReportArgs),
     /// Write a commented assay.toml and the folders it names.
     Init(InitArgs),
 }

@@ -37,7 +37,9 @@ pub fn main() -> Exit {
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
+        Command::Compare(args) => commands::compare::run(&cli.config, args),
         Command::Init(args) => commands::init::run(args),
+        Command::Report(args) => commands::report::run(&cli.config, args),
         Command::Run(args) => commands::run::run(&Config::load(Some(&cli.config))?, args),
     }
 }

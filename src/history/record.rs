@@ -45,7 +45,7 @@ pub struct RunInfo {
     pub dirty: bool,
     /// Whether every planned result is there.
     pub complete: bool,
-    /// The run that this one is compared with.
+    /// What this run is compared with: a run, or one of its prompt versions.
     #[serde(default)]
     pub baseline: Option<String>,
     /// What was selected (`case=orders_*`, `tag=finance`); empty for everything.

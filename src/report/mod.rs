@@ -12,11 +12,13 @@ mod html;
 mod junit;
 mod markdown;
 mod model;
+mod runs;
 pub mod terminal;
 mod text;
 pub mod words;
 
 pub use comparison::{Comparison, Method, OutcomeMap, Verdict, compare};
 pub use model::{CaseInfo, CaseRow, PromptSummary, Report, SCHEMA, Slice, SliceKind, SliceTally};
+pub use runs::{Loss, RunComparison};
 
 pub use crate::history::{PromptInfo, RunInfo};

@@ -202,8 +202,8 @@ pub struct CaseRow {
 impl Report {
     /// Builds the report of a run. `history` holds earlier runs and, where it has been recorded, this one.
     ///
-    /// Prompt versions are compared with the first one; where [`RunInfo::baseline`] names a run of the history, each
-    /// is compared with itself in that run instead.
+    /// Prompt versions are compared with the first one, or with the one that [`RunInfo::baseline`] names; where it
+    /// names a run of the history, each is compared with itself in that run instead.
     pub fn new(
         run: RunInfo,
         prompts: Vec<PromptInfo>,
@@ -310,9 +310,10 @@ fn comparisons(
     };
     let mut comparisons: Vec<Comparison> = Vec::new();
     if stored.is_empty() {
-        if let Some((first, others)) = prompts.split_first() {
+        let named = prompts.iter().find(|p| run.baseline.as_ref() == Some(&p.name));
+        if let Some(first) = named.or(prompts.first()) {
             let before = outcomes_of(results, &first.name);
-            for prompt in others {
+            for prompt in prompts.iter().filter(|p| p.name != first.name) {
                 let after = outcomes_of(results, &prompt.name);
                 comparisons.push(compare((&first.name, None, &before), (&prompt.name, &after)));
             }

@@ -1,4 +1,6 @@
 //! One file a command.
 
+pub mod compare;
 pub mod init;
+pub mod report;
 pub mod run;
