@@ -6,7 +6,9 @@ use std::path::Path;
 
 use assay::check::outcome::{CheckId, CheckResult, Finding};
 use assay::history::{HistoryRecord, PromptInfo, RunInfo};
-use assay::report::{CaseInfo, CaseRow, Report, chart, terminal};
+use assay::report::{CaseInfo, CaseRow, Report, RunComparison, chart, terminal};
+
+use super::harness::Harness;
 use assay::score::CaseResult;
 use assay::sql::verdict::{Comparison, Method, Verdict};
 
@@ -257,6 +259,72 @@ fn hostile_text_stays_text_elsewhere() {
     assert_eq!(invisible(&terminal), None);
     let svg = chart::trend(&report.trend, &names(&report)).unwrap();
     assert!(!svg.contains("<script") && invisible(&svg).is_none());
+}
+
+/// The report with other outcomes for one prompt version: those of another one in the same run.
+fn with_outcomes_of(report: &Report, id: &str, other: &str) -> Report {
+    let results = report
+        .results
+        .iter()
+        .filter(|r| r.prompt == other)
+        .map(|r| CaseResult { prompt: "v1-baseline".into(), ..r.clone() })
+        .collect();
+    let run = RunInfo { id: id.into(), ..report.run.clone() };
+    Report::new(run, fixture::prompts()[..1].to_vec(), report.cases.clone(), results, &[])
+}
+
+#[test]
+fn comparing_runs() {
+    let report = fixture::report();
+    let worse = with_outcomes_of(&report, "earlier", "v3-examples");
+    let mut now = with_outcomes_of(&report, "later", "v1-baseline");
+    now.cases[0].golden_sql.push_str("-- edited\n");
+    let comparison = RunComparison::new(&worse, &now).unwrap();
+    assert_eq!(comparison.changed_cases, ["orders_daily"]);
+    assert!(comparison.is_regression());
+    insta::assert_snapshot!("compare_text", comparison.to_text());
+    insta::assert_snapshot!("compare_markdown", comparison.to_markdown());
+    let json: RunComparison = serde_json::from_str(&comparison.to_json()).unwrap();
+    assert_eq!(json, comparison);
+}
+
+#[test]
+fn runs_without_a_common_prompt_version_are_not_compared() {
+    let report = fixture::report();
+    let mut other = part();
+    other.prompts.iter_mut().for_each(|p| p.name.push_str("-renamed"));
+    let message = RunComparison::new(&report, &other).unwrap_err();
+    assert!(message.contains("v3-examples") && message.contains("v1-baseline-renamed"), "{message}");
+}
+
+#[test]
+fn compare_and_report_on_the_command_line() {
+    let harness = Harness::new();
+    let report = fixture::report();
+    let better = with_outcomes_of(&report, "b", "v3-examples");
+    let worse = with_outcomes_of(&report, "a", "v1-baseline");
+    harness.write("reports/runs/a/report.json", worse.to_json()).write("b/report.json", better.to_json());
+    let code = |arguments: &[&str]| harness.assay(arguments).status.code();
+    assert_eq!(code(&["compare", "a", "b"]), Some(0), "by id and by folder");
+    assert_eq!(code(&["compare", "b/report.json", "a", "--format", "json"]), Some(1));
+    assert_eq!(code(&["compare", "a", "nowhere"]), Some(2));
+    let none = Report { results: vec![], ..worse };
+    harness.write("none/report.json", none.to_json());
+    assert_eq!(code(&["compare", "a", "none"]), Some(3));
+
+    let output = harness.assay(&["report", "b"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("v1-baseline"));
+    for (name, expected) in [
+        ("report.html", better.to_html()),
+        ("junit.xml", better.to_junit()),
+        ("summary.md", better.to_markdown()),
+    ] {
+        let written = fs_err::read_to_string(harness.path("b").join(name)).unwrap();
+        assert!(written == expected, "{name} is the same when it is made again");
+    }
+    harness.remove("assay.toml");
+    assert_eq!(code(&["report", "b"]), Some(0), "a folder needs no configuration");
 }
 
 /// For looking at it: `ASSAY_REPORT_DIR=/some/where cargo test --test it report::write -- --ignored`.

@@ -34,7 +34,7 @@ pub fn run(config: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
     let path = find(config, &args.run)?;
     let report = read(&path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    write(folder, &report)?;
+    render(folder, &report)?;
     if args.annotations {
         output::data(&report.to_annotations(10));
     } else {
@@ -44,22 +44,24 @@ pub fn run(config: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// Writes report.json, report.html, junit.xml and summary.md into a folder; each appears whole or not at all.
+/// Writes report.html, junit.xml and summary.md into a folder.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
-    let files = [
-        ("report.json", report.to_json()),
-        ("report.html", report.to_html()),
-        ("junit.xml", report.to_junit()),
-        ("summary.md", report.to_markdown()),
-    ];
-    for (name, text) in files {
-        let partial = folder.join(format!(".{name}.partial"));
-        fs_err::write(&partial, text).context("failed to write a report")?;
-        fs_err::rename(&partial, folder.join(name)).context("failed to write a report")?;
-    }
+pub(super) fn render(folder: &Path, report: &Report) -> anyhow::Result<()> {
+    write(folder, "report.html", &report.to_html())?;
+    write(folder, "junit.xml", &report.to_junit())?;
+    write(folder, "summary.md", &report.to_markdown())
+}
+
+/// Writes beside and renames: a reader never sees half a report.
+///
+/// # Errors
+/// Files that cannot be written.
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let partial = folder.join(format!(".{name}.partial"));
+    fs_err::write(&partial, text).context("failed to write a report")?;
+    fs_err::rename(&partial, folder.join(name)).context("failed to write a report")?;
     Ok(())
 }
 

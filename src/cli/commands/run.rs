@@ -1,6 +1,6 @@
 //! `assay run`: judge, write the reports, say what came out.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -45,7 +45,8 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Interrupted);
     }
     let report = record(config, run)?;
-    write_reports(&folder, &report)?;
+    super::report::write(&folder, "report.json", &report.to_json())?;
+    super::report::render(&folder, &report)?;
     let html = folder.join("report.html").display().to_string();
     output::data(&terminal::summary(&report, output::width(), Some(&html)));
     Ok(verdict(config, &report))
@@ -154,23 +155,6 @@ fn case_info(case: &Case) -> CaseInfo {
             .map(|line| CaseRow { file: case.place.path.display().to_string(), line: line as u64 }),
         ..CaseInfo::default()
     }
-}
-
-fn write_reports(folder: &Path, report: &Report) -> anyhow::Result<()> {
-    let files: [(&str, String); 4] = [
-        ("report.json", report.to_json()),
-        ("report.html", report.to_html()),
-        ("junit.xml", report.to_junit()),
-        ("summary.md", report.to_markdown()),
-    ];
-    for (name, text) in files {
-        // Written beside and renamed: a reader never sees half a report.
-        let path: PathBuf = folder.join(name);
-        let partial = folder.join(format!(".{name}.partial"));
-        fs_err::write(&partial, text).context("failed to write a report")?;
-        fs_err::rename(&partial, &path).context("failed to write a report")?;
-    }
-    Ok(())
 }
 
 /// The exit code, with the reason on standard error when it is not 0.
