@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use assay::check::Outcome;
 use assay::check::build::classify::FailureClass as C;
+use assay::check::build::columns::TypeMatch;
+use assay::check::build::rows::{DuckdbFault, RowComparison, RowOptions, Side};
 use assay::check::build::{BuildLimits, BuildReport, BuildRequest, Builder, pool};
+use assay::dbt::facts::Relation;
 use assay::dbt::project::Project;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -47,7 +50,7 @@ models:
     ("models/marts/fct_existing.sql", "select 1 as id"),
     (
         "models/marts/marts.yml",
-        "models:\n  - name: fct_existing\n    columns: [{name: id, data_tests: [unique]}]\n  - name: dim_kept\n    columns: [{name: id, data_tests: [not_null]}]\n",
+        "models:\n  - name: fct_existing\n    columns: [{name: id, data_tests: [unique]}]\n  - name: dim_kept\n    columns:\n      - name: id\n        data_tests:\n          - relationships: {arguments: {to: ref('fct_existing'), field: id}}\n",
     ),
     ("models/marts/dim_kept.sql", "select 1 as id"),
     ("macros/shout.sql", "{% macro shout(x) %}upper({{ x }}){% endmacro %}"),
@@ -169,5 +172,199 @@ fn every_failure_is_named() {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    });
+}
+
+async fn compare(
+    golden: &BuildReport,
+    candidate: &BuildReport,
+    key: &[&str],
+) -> Result<RowComparison, DuckdbFault> {
+    let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
+    fn side(report: &BuildReport) -> Side<'_> {
+        Side {
+            database: report.database.as_deref().expect("it was built"),
+            relation: report.relation.as_deref().expect("it was built"),
+            columns: &report.columns,
+        }
+    }
+    let options = RowOptions { key: &key, float_tolerance: 1e-9 };
+    shop().await.duckdb().compare(side(golden), side(candidate), &options).await
+}
+
+async fn built(model: &str, sql: &str) -> BuildReport {
+    let report = shop().await.build(&request(model, sql, "")).await;
+    assert_eq!(report.run.outcome, Outcome::Passed, "{sql}: {:?} {:?}", report.compile, report.run);
+    report
+}
+
+#[test]
+fn candidates_do_not_see_each_other() {
+    RUNTIME.block_on(async {
+        let shop = shop().await;
+        let before = fs_err::read(shop.database()).expect("the template's database");
+        // Warm workers keep the first database they opened unless its connections are closed.
+        let builds: Vec<_> = (0..6)
+            .map(|n| {
+                let sql = format!("select {n} as id from {{{{ ref('stg_orders') }}}}");
+                tokio::spawn(async move { built("m", &sql).await })
+            })
+            .collect();
+        for (n, build) in builds.into_iter().enumerate() {
+            let report = build.await.expect("no panic");
+            let compiled = report.compiled_sql.as_deref().expect("compiled");
+            assert!(compiled.starts_with(&format!("select {n} as id from \"warehouse\"")), "{compiled}");
+            let same = built("m", &format!("select {n} as id from range(4)")).await;
+            let rows = compare(&same, &report, &[]).await.expect("compared");
+            assert!(rows.rows_agree() && rows.golden_rows == 4, "{n}: {rows:?}");
+            assert_eq!(report.depends_on, [Relation::Ref("stg_orders".into())]);
+            let workspace = report.workspace.as_ref().expect("kept").project();
+            drop(report);
+            assert!(!workspace.exists());
+        }
+        assert!(fs_err::read(shop.database()).expect("the template's database") == before);
+        assert_eq!(
+            shop.types()[&Relation::Ref("raw_customers".into())][0],
+            ("customer_id".into(), "INTEGER".into())
+        );
+        assert_eq!(shop.types()[&Relation::Source("raw".into(), "raw_orders".into())].len(), 5);
+        let faults: Vec<&str> = shop.faults().map(|(id, _)| id).collect();
+        assert!(faults.iter().any(|id| id.contains("broken_upstream")), "{faults:?}");
+        assert!(faults.iter().any(|id| id.contains("accepted_values_stg_customers")), "{faults:?}");
+    });
+}
+
+#[test]
+fn a_model_named_like_its_package_is_selected_alone() {
+    RUNTIME.block_on(async {
+        let report = shop().await.build(&request("shop", GOOD, &yaml("shop", "[unique]"))).await;
+        assert_eq!(verdict(&report).0, "all", "{report:#?}");
+        assert_eq!(report.test_outcomes.len(), 1);
+        let again = shop().await.build(&request("stg_orders", GOOD, "")).await;
+        assert_eq!(again.compile.class, Some(C::DuplicateNode), "{again:#?}");
+    });
+}
+
+#[test]
+fn the_golden_in_the_project_makes_way() {
+    RUNTIME.block_on(async {
+        let shop = shop().await;
+        // Its YAML entry, its relation and its rows are gone; the tests of other models that read it do not count.
+        let sql = "{{ config(materialized='incremental') }} select 7 as id";
+        let report = shop.build(&request("fct_existing", sql, &yaml("fct_existing", "[not_null]"))).await;
+        assert_eq!(verdict(&report).0, "all", "{report:#?}");
+        let tests: Vec<&str> = report.test_outcomes.iter().map(|test| test.name.as_str()).collect();
+        assert_eq!(tests, ["not_null"]);
+        let rows = compare(&built("m", "select 7 as id").await, &report, &[]).await.expect("compared");
+        assert!(rows.rows_agree(), "{rows:?}");
+
+        // What is left of the golden under another name cannot be taken for the candidate's.
+        let mut hidden =
+            request("m", "{{ config(alias='fct_existing', materialized='ephemeral') }} select 1 as id", "");
+        hidden.remove = vec!["models/marts/fct_existing.sql".into()];
+        let report = shop.build(&hidden).await;
+        assert_eq!(verdict(&report).1, Outcome::Failed, "{report:#?}");
+    });
+}
+
+#[test]
+fn singular_tests_of_the_contract_are_run() {
+    RUNTIME.block_on(async {
+        let mut request =
+            request("m", GOOD, &yaml("m", "[{relationships: {to: ref('stg_orders'), field: order_id}}]"));
+        let test = |name: &str, sql: &str| (name.to_owned(), sql.to_owned());
+        request.singular_tests = vec![test("no_negative", "select * from {{ ref('m') }} where amount < 0")];
+        let report = shop().await.build(&request).await;
+        assert_eq!(verdict(&report).0, "all", "{report:#?}");
+        assert_eq!(report.test_outcomes.len(), 2);
+
+        request.singular_tests.push(test("too_much", "select * from {{ ref('m') }} where amount > 9"));
+        let report = shop().await.build(&request).await;
+        assert_eq!(verdict(&report), ("tests", Outcome::Failed, Some(C::TestFail)));
+        assert_eq!(report.tests.message, "too_much: 2 rows fail");
+
+        request.singular_tests = vec![test("elsewhere", "select * from {{ ref('stg_orders') }} where false")];
+        assert_eq!(shop().await.build(&request).await.tests.class, Some(C::TestsNotRun));
+    });
+}
+
+#[test]
+fn incremental_models_are_built_twice() {
+    RUNTIME.block_on(async {
+        for (config, idempotent) in [("unique_key='id'", true), ("incremental_strategy='append'", false)] {
+            let sql = format!("{{{{ config(materialized='incremental', {config}) }}}} select order_id as id from {{{{ ref('stg_orders') }}}}");
+            let report = shop().await.build(&BuildRequest { twice: true, ..request("m", &sql, "") }).await;
+            let second = report.second_run.as_ref().expect("built twice");
+            assert_eq!(second.run.outcome, Outcome::Passed, "{:?}", second.run);
+            let side = |database| Side { database, relation: "\"warehouse\".\"main\".\"m\"", columns: &report.columns };
+            let options = RowOptions { key: &[], float_tolerance: 0.0 };
+            let first = report.database.as_deref().expect("kept");
+            let rows = shop().await.duckdb().compare(side(first), side(&second.database), &options).await;
+            let rows = rows.expect("compared");
+            assert_eq!((rows.golden_rows, rows.rows_agree()), (4, idempotent), "{config}: {rows:?}");
+        }
+    });
+}
+
+#[test]
+fn rows_are_compared_as_multisets_with_tolerance() {
+    let golden = "select * from (values (1, 'a', 1.5::double, date '2026-01-01'), (2, 'b', null, null), (2, 'b', null, null)) t(id, name, x, d)";
+    RUNTIME.block_on(async {
+        let golden = built("m", golden).await;
+        let against = async |sql: &str, key: &[&str]| {
+            compare(&golden, &built("m", sql).await, key).await.expect("compared")
+        };
+        let reordered = "select d, x + 1e-12 as X, name as NAME, id::bigint as id from (values (2, 'b', null, null), (1, 'a', 1.5::double, date '2026-01-01'), (2, 'b', null, null)) t(id, name, x, d)";
+        let rows = against(reordered, &["id"]).await;
+        assert!(rows.rows_agree() && rows.columns.reordered && rows.key.is_empty(), "{rows:?}");
+        assert_eq!(rows.columns.shared[0].types, TypeMatch::Compatible);
+
+        // A set comparison would not see the lost duplicate.
+        let rows = against("select * from (values (1, 'a', 1.5::double, date '2026-01-01'), (2, 'b', null, null)) t(id, name, x, d)", &[]).await;
+        assert_eq!((rows.removed, rows.added, rows.identical), (1, 0, 2), "{rows:?}");
+
+        // Another type with the same values is a difference of types, not of rows.
+        let rows = against("select id::varchar as id, name, x, d::timestamp as d from (values (1, 'a', 1.5::double, date '2026-01-01'), (2, 'b', null, null), (2, 'b', null, null)) t(id, name, x, d)", &[]).await;
+        assert!(rows.rows_agree());
+        assert_eq!(rows.columns.shared[0].types, TypeMatch::Different);
+
+        let rows = against("select 1 as id, 'a' as name, 'extra' as more", &[]).await;
+        assert_eq!((rows.columns.missing.len(), rows.columns.extra.len(), rows.rows_agree()), (2, 1, false));
+
+        let keyed = built("m", "select * from (values (1, 'a', 1.0::double), (2, 'b', 2.0), (3, 'c', 3.0)) t(id, name, x)").await;
+        let other = built("m", "select * from (values (1, 'a', 1.0::double), (2, 'B', 2.5), (4, 'd', 3.0)) t(id, name, x)").await;
+        let rows = compare(&keyed, &other, &["ID"]).await.expect("compared");
+        assert_eq!((rows.modified, rows.removed, rows.added, rows.identical), (1, 1, 1, 1), "{rows:#?}");
+        assert_eq!(rows.differing_columns, [("name".to_owned(), 1), ("x".to_owned(), 1)]);
+        insta::assert_json_snapshot!(rows.examples);
+
+        let empty = built("m", "select 1 as id where false").await;
+        assert_eq!(compare(&empty, &keyed, &[]).await.expect("compared").golden_rows, 0);
+
+        let view = built("m", "{{ config(materialized='view') }} select cast(status as integer) as id from {{ ref('stg_orders') }}").await;
+        let fault = compare(&keyed, &view, &[]).await.expect_err("cannot be read");
+        assert!(matches!(&fault, DuckdbFault::Candidate(why) if why.contains("Conversion Error")), "{fault:?}");
+    });
+}
+
+#[test]
+fn paths_and_names_that_lead_elsewhere_are_refused() {
+    RUNTIME.block_on(async {
+        let good = request("m", GOOD, "");
+        let bad = [
+            BuildRequest { sql_path: "../m.sql".into(), ..good.clone() },
+            BuildRequest { sql_path: "/tmp/m.sql".into(), ..good.clone() },
+            BuildRequest { sql_path: "models/m.py".into(), ..good.clone() },
+            BuildRequest { sql_path: "models/*/m.sql".into(), ..good.clone() },
+            BuildRequest { sql_path: "models/n.sql".into(), ..good.clone() },
+            BuildRequest { model_name: "M\n".into(), ..good.clone() },
+            BuildRequest { yaml_path: "models/../../m.yml".into(), ..good.clone() },
+            BuildRequest { remove: vec!["../x.sql".into()], ..good.clone() },
+            BuildRequest { singular_tests: vec![("../t".into(), "select 1".into())], ..good.clone() },
+        ];
+        for request in bad {
+            let report = shop().await.build(&request).await;
+            assert_eq!(report.compile.class, Some(C::Format), "{request:?}");
+        }
     });
 }

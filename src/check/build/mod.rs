@@ -247,7 +247,7 @@ impl Builder {
         tools: &Tools,
         pool: Arc<Pool>,
         limits: BuildLimits,
-        progress: &dyn Fn(&str),
+        progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, Diagnostic> {
         let work =
             WorkRoot::create(root).map_err(|error| Diagnostic::new("E_WORKSPACE", error.to_string()))?;

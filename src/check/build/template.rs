@@ -48,7 +48,7 @@ impl Template {
         tools: &Tools,
         engine: &Engine,
         limits: &BuildLimits,
-        progress: &dyn Fn(&str),
+        progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, Diagnostic> {
         let fault = |error: io::Error| {
             Diagnostic::new("E_WORKSPACE", error.to_string()).hint("check that `.assay` can be written")
