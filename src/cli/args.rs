@@ -39,6 +39,12 @@ pub enum Command {
     Compare(super::commands::compare::CompareArgs),
     /// Make the reports of a run again from its report.json.
     Report(super::commands::report::ReportArgs),
+    /// Look at stored exchanges with models and keep them in order.
+    Recordings(super::commands::recordings::RecordingsArgs),
+    /// Write the form for requests, or report what is wrong with filled-in ones.
+    Spec(super::commands::spec::SpecArgs),
+    /// The assistant's tools for any other program: models and source columns as JSON.
+    Tools(super::commands::tools::ToolsArgs),
     /// Write a commented assay.toml and the folders it names.
     Init(InitArgs),
 }

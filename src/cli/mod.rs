@@ -40,6 +40,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Compare(args) => commands::compare::run(&cli.config, args),
         Command::Init(args) => commands::init::run(args),
         Command::Report(args) => commands::report::run(&cli.config, args),
+        Command::Recordings(args) => commands::recordings::run(&cli.config, args),
+        Command::Spec(args) => commands::spec::run(&cli.config, args),
+        Command::Tools(args) => commands::tools::run(&cli.config, args),
         Command::Run(args) => commands::run::run(&Config::load(Some(&cli.config))?, args),
     }
 }

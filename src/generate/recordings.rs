@@ -35,7 +35,7 @@ pub const FORMAT_VERSION: u32 = 1;
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 /// What happens between recordings and the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Only recordings; no key is needed and no client exists. A missing or stale one is an error.
     #[default]

@@ -2,6 +2,7 @@
 
 pub mod cases;
 mod golden;
+pub mod lint;
 pub mod prompts;
 pub mod spec;
 

@@ -2,5 +2,8 @@
 
 pub mod compare;
 pub mod init;
+pub mod recordings;
 pub mod report;
 pub mod run;
+pub mod spec;
+pub mod tools;

@@ -1,0 +1,122 @@
+//! `assay recordings`: look at stored exchanges and keep them in order.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::exit::Exit;
+use crate::cli::output;
+use crate::config::Config;
+use crate::generate::recordings::{self, Listed, Slot, Store};
+use crate::generate::slot_of;
+use crate::suite::{Filter, Suite, matches_glob, prompts};
+
+/// `assay recordings`.
+#[derive(Debug, Args)]
+pub struct RecordingsArgs {
+    #[command(subcommand)]
+    command: RecordingsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RecordingsCommand {
+    /// One line a recording: prompt version, model, case, trials, when.
+    List(Which),
+    /// The whole recordings as JSON, one a line.
+    Show(Which),
+    /// Remove recordings that no case and prompt version uses any more.
+    Prune {
+        /// Only say which.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Put single files into a few sorted JSONL files; for suites of many thousand cases.
+    Pack,
+    /// Check every file: readable, in its place, with turns that lead to an end.
+    Verify,
+}
+
+#[derive(Debug, Args)]
+struct Which {
+    /// Only cases whose id matches (`*` and `?`).
+    #[arg(value_name = "GLOB", default_value = "*")]
+    case: String,
+    /// Only this prompt version.
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
+}
+
+impl Which {
+    fn wants(&self, slot: &Slot) -> bool {
+        matches_glob(&self.case, &slot.case) && self.prompt.as_ref().is_none_or(|name| *name == slot.prompt)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Files that are not recordings or cannot be changed; faults in the suite when it is needed.
+pub fn run(config: &Path, args: &RecordingsArgs) -> anyhow::Result<Exit> {
+    let config = Config::load(Some(config))?;
+    let root = config.resolve(&config.paths.recordings);
+    match &args.command {
+        RecordingsCommand::List(which) => {
+            let listed = recordings::list(&root)?;
+            let wanted: Vec<&Listed> = listed.iter().filter(|one| which.wants(&one.slot)).collect();
+            wanted.iter().for_each(|one| output::data(&line(one)));
+            output::talk(&format!("{} recordings", wanted.len()));
+            Ok(if wanted.is_empty() { Exit::Usage } else { Exit::Fine })
+        }
+        RecordingsCommand::Show(which) => {
+            let store = Store::read_only(&root);
+            let mut shown = 0;
+            for one in recordings::list(&root)?.iter().filter(|one| which.wants(&one.slot)) {
+                if let Some(recording) = store.load(&one.slot)? {
+                    output::data(&recordings::to_json(&recording).to_string());
+                    shown += 1;
+                }
+            }
+            if shown == 0 {
+                output::talk("nothing is recorded for that");
+            }
+            Ok(if shown == 0 { Exit::Usage } else { Exit::Fine })
+        }
+        RecordingsCommand::Prune { dry_run } => {
+            let suite = Suite::load(&config, &Filter::default())?;
+            let versions = prompts::load(&config, &[])?;
+            let used: BTreeSet<Slot> = versions
+                .iter()
+                .flat_map(|prompt| suite.cases.iter().map(|case| slot_of(&case.id, prompt)))
+                .collect();
+            let removed = recordings::prune(&root, &used, *dry_run)?;
+            for slot in &removed {
+                output::data(&slot.path().display().to_string());
+            }
+            let verb = if *dry_run { "would be removed" } else { "removed" };
+            output::talk(&format!("{} recordings {verb}", removed.len()));
+            Ok(Exit::Fine)
+        }
+        RecordingsCommand::Pack => {
+            let report = recordings::pack(&root)?;
+            output::talk(&format!("{} recordings in {} packs", report.recordings, report.packs));
+            Ok(Exit::Fine)
+        }
+        RecordingsCommand::Verify => {
+            let (count, faults) = recordings::verify(&root);
+            for fault in &faults {
+                output::data(&format!("{}: {}", fault.path.display(), fault.message));
+            }
+            output::talk(&format!("{count} recordings, {} faults", faults.len()));
+            Ok(if faults.is_empty() { Exit::Fine } else { Exit::Usage })
+        }
+    }
+}
+
+fn line(one: &Listed) -> String {
+    let Slot { prompt, provider, model, case } = &one.slot;
+    let when = one.recorded.map_or_else(String::new, |(_, newest)| newest.strftime("%Y-%m-%d").to_string());
+    let answered: Vec<&str> = one.models.iter().map(String::as_str).filter(|name| name != model).collect();
+    let by = if answered.is_empty() { String::new() } else { format!(" ({})", answered.join(", ")) };
+    format!("{prompt}\t{provider}/{model}{by}\t{case}\t{} trials\t{when}", one.trials)
+}
