@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod contract;
+pub mod golden;
 pub mod materialization;
 pub mod name;
 pub mod outcome;

@@ -45,6 +45,8 @@ pub enum Command {
     Spec(super::commands::spec::SpecArgs),
     /// The assistant's tools for any other program: models and source columns as JSON.
     Tools(super::commands::tools::ToolsArgs),
+    /// Compare models in meaning: files, folders, git revisions, or a file of pairs.
+    Diff(Box<crate::cli::commands::diff::DiffArgs>),
     /// Write a commented assay.toml and the folders it names.
     Init(InitArgs),
 }

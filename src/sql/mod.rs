@@ -14,6 +14,7 @@ pub mod parse;
 pub mod policy;
 pub mod relations;
 pub mod schema;
+pub mod search;
 pub mod types;
 pub mod verdict;
 

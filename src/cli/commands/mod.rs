@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod compare;
+pub mod diff;
 pub mod init;
 pub mod recordings;
 pub mod report;

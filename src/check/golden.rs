@@ -1,0 +1,117 @@
+//! Comparing a candidate with its golden: the ladder from text over proof to the search for rows that differ.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::sql::compare::{Contract, Options, compare};
+use crate::sql::search::{Search, SearchOptions, Step};
+use crate::sql::verdict::{Comparison, Method, Verdict};
+use crate::sql::{Dialect, Schema};
+use crate::tool::duckdb::{Lease, Pool};
+
+/// How two models are compared.
+#[derive(Debug, Clone)]
+pub struct GoldenOptions {
+    /// The dialect of both.
+    pub dialect: Dialect,
+    /// How output columns are matched.
+    pub contract: Contract,
+    /// The project's own rows by table of the schema; cells in the order of the table's columns, as DuckDB prints them.
+    pub own_rows: BTreeMap<String, Vec<Vec<Option<String>>>>,
+    /// How many databases a search tries; 0 means the default.
+    pub databases: usize,
+    /// CPU time of one script of a search.
+    pub deadline: Duration,
+}
+
+impl Default for GoldenOptions {
+    fn default() -> Self {
+        Self {
+            dialect: Dialect::DuckDb,
+            contract: Contract::Name,
+            own_rows: BTreeMap::new(),
+            databases: 0,
+            deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The whole ladder: proof, and where it does not decide and there is a DuckDB, the search. Both texts are rendered SQL.
+pub async fn judge(
+    golden: &str,
+    candidate: &str,
+    schema: &Schema,
+    options: &GoldenOptions,
+    pool: Option<&Pool>,
+) -> Comparison {
+    let proof = prove(golden, candidate, schema, options);
+    if is_decided(&proof) {
+        return proof;
+    }
+    match pool {
+        Some(pool) => {
+            let mut lease = pool.lease().await;
+            search(golden, candidate, schema, options, proof, &mut lease).await
+        }
+        None => proof,
+    }
+}
+
+/// The rungs that need no rows. Pure; see [`is_decided`].
+pub fn prove(golden: &str, candidate: &str, schema: &Schema, options: &GoldenOptions) -> Comparison {
+    compare(golden, candidate, schema, &Options { dialect: options.dialect, contract: options.contract })
+}
+
+/// Whether a proof settles the matter, so that no search is needed.
+pub fn is_decided(proof: &Comparison) -> bool {
+    matches!(proof.verdict, Verdict::Identical | Verdict::Equivalent | Verdict::Differs)
+}
+
+/// The rung that needs rows, for a pair that proof left undecided.
+pub async fn search(
+    golden: &str,
+    candidate: &str,
+    schema: &Schema,
+    options: &GoldenOptions,
+    proof: Comparison,
+    session: &mut Lease,
+) -> Comparison {
+    let search_options = SearchOptions {
+        dialect: options.dialect,
+        by_name: options.contract == Contract::Name,
+        own_rows: options.own_rows.clone(),
+        databases: options.databases,
+    };
+    let found = match Search::new(golden, candidate, schema, &search_options) {
+        Ok(mut search) => {
+            let found = drive(&mut search, session, options.deadline).await;
+            if session.execute(&search.teardown(), options.deadline).await.is_err() {
+                session.reset();
+            }
+            found
+        }
+        Err(comparison) => *comparison,
+    };
+    Comparison {
+        would_prove: proof.would_prove,
+        explanation: proof.explanation,
+        similarity: proof.similarity,
+        ..found
+    }
+}
+
+async fn drive(search: &mut Search, session: &mut Lease, deadline: Duration) -> Comparison {
+    let mut stdout = String::new();
+    let mut stderr = String::new();
+    loop {
+        match search.advance(&stdout, &stderr) {
+            Step::Done(comparison) => return *comparison,
+            Step::Execute(script) => match session.execute(&script, deadline).await {
+                Ok(reply) => (stdout, stderr) = (reply.stdout, reply.stderr),
+                Err(fault) => {
+                    return Comparison::new(Verdict::Unknown, Method::Search, fault.to_string());
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! Filling the tables: many styles, since each finds differences that the others miss.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::database::{Database, Layout, Row, TablePlan, key};
+use super::values::Kind;
+use crate::stats::rng::SplitMix64;
+
+/// Rows in the largest table that is generated.
+const MAX_ROWS: usize = 120;
+
+/// How a database is filled. Shares are in percent.
+#[derive(Debug, Clone, Copy)]
+struct Style {
+    /// Fewest and most rows of a table.
+    rows: (usize, usize),
+    /// Cells that satisfy a comparison of the queries.
+    focus: usize,
+    /// Cells at or beside a constant.
+    near: usize,
+    /// NULLs, where allowed.
+    null: usize,
+    /// Rows that are copies of an earlier one with a column or two changed.
+    copies: usize,
+    /// Distinct plain values to choose from.
+    domain: usize,
+    /// Row `i` of every table gets the `i`-th value, so that joins match one to one.
+    diagonal: bool,
+    /// Row `i` of every table gets the `i`-th value that the queries compare with: all of them occur, and children
+    /// refer to any of them.
+    cover: bool,
+    /// A table without rows: all, one, none.
+    empty: Empty,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    None,
+    One,
+    All,
+}
+
+const SINGLE: Style = Style {
+    rows: (1, 1),
+    focus: 100,
+    near: 0,
+    null: 0,
+    copies: 0,
+    domain: 1,
+    diagonal: false,
+    cover: false,
+    empty: Empty::None,
+};
+const SMALL: Style = Style { rows: (2, 3), focus: 70, near: 20, null: 8, copies: 60, domain: 2, ..SINGLE };
+const MIDDLE: Style = Style { rows: (4, 7), focus: 50, near: 25, null: 10, copies: 45, domain: 3, ..SINGLE };
+const DIAGONAL: Style =
+    Style { rows: (4, 6), focus: 80, near: 10, null: 0, copies: 0, domain: 6, diagonal: true, ..SINGLE };
+const PLAIN: Style = Style { rows: (3, 6), focus: 25, near: 15, null: 20, copies: 30, domain: 3, ..SINGLE };
+const NEAR: Style = Style { rows: (3, 6), focus: 35, near: 60, null: 5, copies: 50, domain: 3, ..SINGLE };
+const NULLS: Style = Style { rows: (1, 4), focus: 50, near: 10, null: 50, copies: 30, domain: 2, ..SINGLE };
+const ONE_EMPTY: Style = Style { empty: Empty::One, ..SMALL };
+const ALL_EMPTY: Style = Style { empty: Empty::All, ..SINGLE };
+const COVER: Style =
+    Style { rows: (3, 7), focus: 80, near: 5, null: 4, copies: 0, domain: 3, cover: true, ..SINGLE };
+const LARGE: Style = Style { rows: (10, 24), focus: 45, near: 25, null: 10, copies: 35, domain: 5, ..SINGLE };
+const TIES: Style = Style { rows: (4, 9), focus: 85, near: 10, null: 3, copies: 85, domain: 1, ..SINGLE };
+
+/// The styles in the order of trying; after the last they repeat with other random numbers.
+const STYLES: [Style; 16] = [
+    SMALL, MIDDLE, ALL_EMPTY, COVER, NEAR, DIAGONAL, ONE_EMPTY, TIES, NULLS, PLAIN, SINGLE, LARGE, COVER,
+    SMALL, NEAR, MIDDLE,
+];
+
+/// Makes the databases of a search, one after the other.
+#[derive(Debug)]
+pub(super) struct Generator<'a> {
+    pub(super) layout: &'a Layout,
+    /// Row counts that matter.
+    pub(super) counts: &'a BTreeSet<usize>,
+    /// Distances between dates that matter.
+    pub(super) days: &'a BTreeSet<i64>,
+    /// The project's own rows, which satisfy the constraints.
+    pub(super) own: Option<&'a Database>,
+    pub(super) seed: u64,
+}
+
+impl Generator<'_> {
+    /// The `index`-th database; always the same for the same search.
+    pub(super) fn database(&self, index: usize) -> Database {
+        let mut rng = SplitMix64::for_chunk(self.seed, index as u64);
+        let mut maker = Maker { generator: self, rng: &mut rng, focus: BTreeMap::new() };
+        let mut database = maker.fill(index);
+        self.layout.repair(&mut database);
+        database
+    }
+}
+
+struct Maker<'a> {
+    generator: &'a Generator<'a>,
+    rng: &'a mut SplitMix64,
+    /// The value that a class concentrates on in this database.
+    focus: BTreeMap<String, usize>,
+}
+
+impl Maker<'_> {
+    fn chance(&mut self, percent: usize) -> bool {
+        self.rng.below(100) < percent
+    }
+
+    fn fill(&mut self, index: usize) -> Database {
+        if let Some(own) = self.generator.own
+            && (index == 0 || index % 4 == 3)
+        {
+            return if index == 0 { own.clone() } else { self.own_changed(own) };
+        }
+        let mut style = STYLES[index % STYLES.len()];
+        // Row counts of LIMIT, HAVING and rank need tables of about that many rows.
+        let counts: Vec<usize> =
+            self.generator.counts.iter().copied().filter(|&n| (2..MAX_ROWS).contains(&n)).collect();
+        let mut group = None;
+        let mut vary = 10;
+        if !counts.is_empty() && index % 3 == 1 {
+            let n = counts[self.rng.below(counts.len())];
+            if index % 2 == 1 {
+                style = Style { rows: (n + 1, n + 3), ..DIAGONAL };
+            } else {
+                group = Some(n);
+                // A group of equal rows, or of rows that differ in what is not compared.
+                vary = if self.chance(50) { 90 } else { 10 };
+            }
+        }
+        let tables = self.generator.layout.tables.len();
+        let empty = self.rng.below(tables.max(1));
+        let mut database = Database(vec![Vec::new(); tables]);
+        for (at, table) in self.generator.layout.tables.iter().enumerate() {
+            let is_empty = match style.empty {
+                Empty::None => false,
+                Empty::One => at == empty,
+                Empty::All => true,
+            };
+            if is_empty {
+                continue;
+            }
+            let (fewest, most) = style.rows;
+            let mut rows = fewest + self.rng.below(most - fewest + 1);
+            let mut copies = style.copies;
+            if let Some(n) = group
+                // The last tables are the children: groups are counted there.
+                && (at + 1 == tables || self.chance(40))
+            {
+                rows = (n + self.rng.below(3)).saturating_sub(1).max(1);
+                copies = 100;
+            }
+            let style = Style { copies, ..style };
+            for i in 0..rows.min(MAX_ROWS) {
+                self.add_row(&mut database, at, table, i, &style, group.map(|_| vary));
+            }
+        }
+        database
+    }
+
+    /// A few of the project's rows with some cells changed.
+    fn own_changed(&mut self, own: &Database) -> Database {
+        let mut database = own.clone();
+        let style = NEAR;
+        for (rows, table) in database.0.iter_mut().zip(&self.generator.layout.tables) {
+            for row in rows.iter_mut() {
+                if self.chance(30) {
+                    self.change(row, table, &style, false);
+                }
+            }
+        }
+        database
+    }
+
+    fn add_row(
+        &mut self,
+        database: &mut Database,
+        at: usize,
+        table: &TablePlan,
+        i: usize,
+        style: &Style,
+        group: Option<usize>,
+    ) {
+        for attempt in 0..6 {
+            let existing = database.0.get(at).map_or(0, Vec::len);
+            let mut row = if existing > 0 && self.chance(style.copies) {
+                let source = if group.is_some() { 0 } else { self.rng.below(existing) };
+                let mut row = database.0[at][source].clone();
+                match group {
+                    None => self.change(&mut row, table, style, true),
+                    Some(vary) if self.chance(vary) => self.vary(&mut row, table),
+                    Some(_) => {}
+                }
+                row
+            } else {
+                let mut row: Row = Vec::with_capacity(table.columns.len());
+                for column in 0..table.columns.len() {
+                    let cell = self.cell(table, column, i, style);
+                    row.push(cell);
+                }
+                self.refer(&mut row, database, table, i, style);
+                row
+            };
+            self.make_unique(&mut row, database, at, table, i + attempt * 7);
+            let fits = table.unique.iter().all(|set| match key(&row, set) {
+                Some(candidate) => {
+                    database.0[at].iter().all(|other| key(other, set).as_ref() != Some(&candidate))
+                }
+                None => true,
+            });
+            if fits {
+                database.0[at].push(row);
+                return;
+            }
+        }
+    }
+
+    /// Points the row's foreign keys at rows of the parents.
+    fn refer(&mut self, row: &mut Row, database: &Database, table: &TablePlan, i: usize, style: &Style) {
+        for reference in &table.references {
+            let parents = database.0.get(reference.table).map_or(&[] as &[Row], Vec::as_slice);
+            let nullable = reference
+                .columns
+                .iter()
+                .copied()
+                .find(|&column| table.columns.get(column).is_some_and(|plan| plan.nullable));
+            if row
+                .iter()
+                .enumerate()
+                .any(|(column, cell)| reference.columns.contains(&column) && cell.is_none())
+            {
+                continue;
+            }
+            let wanted = key(row, &reference.columns);
+            let fits = parents.iter().any(|parent| key(parent, &reference.references) == wanted);
+            if fits {
+                continue;
+            }
+            if parents.is_empty() {
+                if let Some(column) = nullable {
+                    row[column] = None;
+                }
+                continue;
+            }
+            let parent = if style.diagonal { i % parents.len() } else { self.rng.below(parents.len()) };
+            if let Some(values) = key(&parents[parent], &reference.references) {
+                for (&column, value) in reference.columns.iter().zip(values) {
+                    row[column] = Some(value);
+                }
+            }
+        }
+    }
+
+    /// Changes a column of each unique set whose values are taken.
+    fn make_unique(
+        &mut self,
+        row: &mut Row,
+        database: &Database,
+        at: usize,
+        table: &TablePlan,
+        start: usize,
+    ) {
+        for set in &table.unique {
+            let taken: BTreeSet<Vec<String>> =
+                database.0[at].iter().filter_map(|other| key(other, set)).collect();
+            let Some(current) = key(row, set) else { continue };
+            if !taken.contains(&current) {
+                continue;
+            }
+            let free = |column: &&usize| {
+                !table.references.iter().any(|reference| reference.columns.contains(*column))
+                    && table.columns.get(**column).is_some_and(|plan| plan.kind != Some(Kind::Bool))
+            };
+            let Some(&column) = set.iter().rev().find(free) else {
+                // Every column of the set refers to a parent: try other parents.
+                for reference in &table.references {
+                    if reference.columns.iter().any(|column| set.contains(column))
+                        && let Some(parents) = database.0.get(reference.table)
+                        && !parents.is_empty()
+                        && let Some(values) =
+                            key(&parents[self.rng.below(parents.len())], &reference.references)
+                    {
+                        for (&column, value) in reference.columns.iter().zip(values) {
+                            row[column] = Some(value);
+                        }
+                    }
+                }
+                continue;
+            };
+            for n in 0..MAX_ROWS * 2 {
+                row[column] = table.columns[column].nth(start + n);
+                if key(row, set).is_none_or(|candidate| !taken.contains(&candidate)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Changes one or two cells that belong to no key.
+    fn change(&mut self, row: &mut Row, table: &TablePlan, style: &Style, references: bool) {
+        let free: Vec<usize> = (0..table.columns.len())
+            .filter(|column| {
+                !table.unique.iter().any(|set| set.contains(column))
+                    && (references
+                        || !table.references.iter().any(|reference| reference.columns.contains(column)))
+            })
+            .collect();
+        if free.is_empty() {
+            return;
+        }
+        for _ in 0..1 + self.rng.below(2) {
+            // Columns that the queries compare are worth more than the rest.
+            let aimed: Vec<usize> =
+                free.iter().copied().filter(|&column| !table.columns[column].focus.is_empty()).collect();
+            let from = if !aimed.is_empty() && self.chance(60) { &aimed } else { &free };
+            let column = from[self.rng.below(from.len())];
+            let changed = Style { focus: style.focus / 2, near: style.near.max(40), domain: 4, ..*style };
+            let i = self.rng.below(6);
+            if table.references.iter().any(|reference| reference.columns.contains(&column)) {
+                // Another parent is chosen by value; a reference that finds none is repaired away.
+                row[column] = table.columns[column].nth(self.rng.below(3));
+            } else {
+                row[column] = self.cell(table, column, i, &changed);
+            }
+        }
+    }
+
+    /// Changes the cells that the queries compare with nothing, or only with bounds.
+    fn vary(&mut self, row: &mut Row, table: &TablePlan) {
+        for (column, plan) in table.columns.iter().enumerate() {
+            let free = !table.unique.iter().any(|set| set.contains(&column))
+                && !table.references.iter().any(|reference| reference.columns.contains(&column));
+            if free && self.chance(50) {
+                row[column] = match plan.focus.len() {
+                    0 => plan.nth(self.rng.below(12)),
+                    // Mostly it stays; the bound may hold for several values.
+                    n => plan.focus.get(self.rng.below(n)).cloned(),
+                };
+            }
+        }
+    }
+
+    fn cell(&mut self, table: &TablePlan, column: usize, i: usize, style: &Style) -> Option<String> {
+        let plan = &table.columns[column];
+        let kind = plan.kind?;
+        if plan.nullable && self.chance(style.null) {
+            return None;
+        }
+        let draw = self.rng.below(100);
+        if draw < style.focus {
+            let mark = match self.focus.get(&plan.class) {
+                Some(&mark) => mark,
+                None => {
+                    let mark = self.rng.below(1 << 16);
+                    self.focus.insert(plan.class.clone(), mark);
+                    mark
+                }
+            };
+            if style.cover {
+                return match plan.focus.len() {
+                    0 => plan.nth(if table.primary_key.contains(&column) {
+                        i
+                    } else {
+                        self.rng.below(style.domain)
+                    }),
+                    n => plan.focus.get(i % n).cloned(),
+                };
+            }
+            if !plan.focus.is_empty() {
+                // Mostly the same value for the class, so that filters and joins hold together.
+                let mark = if self.chance(75) { mark } else { self.rng.below(1 << 16) };
+                return plan.focus.get(mark % plan.focus.len()).cloned();
+            }
+            if !style.diagonal && self.chance(60) {
+                return plan.nth(mark % 2);
+            }
+        } else if draw < style.focus + style.near && !plan.near.is_empty() {
+            return plan.near.get(self.rng.below(plan.near.len())).cloned();
+        }
+        if matches!(kind, Kind::Date | Kind::Timestamp) && !self.generator.days.is_empty() && self.chance(40)
+        {
+            let days: Vec<i64> = self.generator.days.iter().copied().collect();
+            let days = days[self.rng.below(days.len())];
+            let shifted = super::values::around_clock([days - 1, days, days + 1][self.rng.below(3)]);
+            if let Some(constant) = shifted.get(self.rng.below(shifted.len().max(1)))
+                && let Some(value) = kind.exactly(constant).first()
+            {
+                return Some(value.clone());
+            }
+        }
+        let n = if style.diagonal { i } else { self.rng.below(style.domain.max(1)) };
+        plan.nth(n)
+    }
+}
