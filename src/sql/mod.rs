@@ -5,6 +5,7 @@ pub mod algebra;
 pub(crate) mod canon;
 pub mod compare;
 pub mod dialect;
+pub mod explain;
 pub mod facts;
 pub(crate) mod functions;
 pub mod jinja;

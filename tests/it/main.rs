@@ -5,6 +5,7 @@ mod cli;
 mod dbt;
 mod diff;
 mod example;
+mod explain;
 mod fault_server;
 mod generate;
 mod harness;
