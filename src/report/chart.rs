@@ -15,7 +15,7 @@ use crate::history::TrendPoint;
 
 /// Drawn pixels for one pixel of the page.
 const SCALE: i32 = 10;
-const WIDTH: i32 = 760;
+const WIDTH: i32 = 1100;
 const HEIGHT: i32 = 280;
 /// Series with a colour of their own; further ones share the last.
 const SERIES: usize = 6;

@@ -121,7 +121,8 @@ fn within(left: &str, right: &str) -> (Vec<Range>, Vec<Range>) {
         return (Vec::new(), Vec::new());
     }
     let (mut old, mut new) = (Ranges::default(), Ranges::default());
-    for change in TextDiff::from_unicode_words(left, right).iter_all_changes() {
+    let (a, b) = (tokens(left), tokens(right));
+    for change in TextDiff::from_slices(&a, &b).iter_all_changes() {
         let units = change.value().encode_utf16().count();
         match change.tag() {
             ChangeTag::Equal => {
@@ -133,6 +134,30 @@ fn within(left: &str, right: &str) -> (Vec<Range>, Vec<Range>) {
         }
     }
     (old.found, new.found)
+}
+
+/// Identifiers and numbers, runs of white space, single other characters: `a.b` is three tokens.
+fn tokens(line: &str) -> Vec<&str> {
+    let kind = |c: char| match c {
+        c if c.is_alphanumeric() || c == '_' => 0,
+        c if c.is_whitespace() => 1,
+        _ => 2,
+    };
+    let mut found = Vec::new();
+    let mut start = 0;
+    let mut last = None;
+    for (at, c) in line.char_indices() {
+        let this = kind(c);
+        if last.is_some_and(|last| last != this || this == 2) {
+            found.push(&line[start..at]);
+            start = at;
+        }
+        last = Some(this);
+    }
+    if start < line.len() {
+        found.push(&line[start..]);
+    }
+    found
 }
 
 #[derive(Default)]
@@ -180,6 +205,12 @@ mod tests {
     fn ranges_count_as_a_page_does() {
         let steps = diff("select '𝄞' as a\n", "select '𝄞' as b\n").unwrap();
         assert_eq!(steps, [Step::Changed("~", vec![(15, 16)], vec![(15, 16)])]);
+    }
+
+    #[test]
+    fn only_the_part_of_a_qualified_name_that_changed_is_marked() {
+        let steps = diff("orders.order_day\n", "o.order_day\n").unwrap();
+        assert_eq!(steps, [Step::Changed("~", vec![(0, 6)], vec![(0, 1)])]);
     }
 
     #[test]

@@ -143,10 +143,10 @@ pub fn usd_each(cost: &Cost) -> String {
     format!("${:.4}", cost.usd / cost.answers.max(1) as f64)
 }
 
-/// Tokens of one answer, on average: `1850 in, 420 out`.
+/// Tokens of one answer, in and out, on average: `1850 / 420`.
 pub fn tokens_each(tokens: &Tokens) -> String {
     let each = |n: u64| (n as f64 / tokens.answers.max(1) as f64).round();
-    format!("{} in, {} out", each(tokens.input), each(tokens.output))
+    format!("{} / {}", each(tokens.input), each(tokens.output))
 }
 
 /// What an undecided comparison could have shown; `None` for a decided one.

@@ -34,6 +34,11 @@ function copyButton(text) {
   return button;
 }
 
+/** Text in which `quoted` parts are code. */
+function rich(text) {
+  return String(text).split(/`([^`\n]+)`/).map((part, i) => i % 2 ? h("code", { class: "said" }, part) : part);
+}
+
 function section(title, ...content) {
   return h("section", {}, h("h2", {}, title), content);
 }
@@ -43,13 +48,13 @@ function checkList(checks) {
   return h("ul", { class: "checks" }, checks.map((check) => {
     const findings = check.findings || [];
     const width = check.seconds ? Math.max(1, check.seconds / longest * 100) : 0;
-    return h("li", { class: check.outcome },
+    return h("li", { class: check.outcome + (check.check === "lint" ? " advisory" : "") },
       h("span", { class: "letter", title: check.outcome }, LETTERS[check.outcome] || "?"),
-      h("span", { class: "name" }, check.check),
+      h("span", { class: "name" }, check.check, check.check === "lint" ? h("small", {}, " advisory") : null),
       h("span", { class: "sec" }, seconds(check.seconds)),
       width > 3 && h("span", { class: "fill", style: `width:${width.toFixed(1)}%` }),
       findings.map((f) => h("div", { class: "found" },
-        check.outcome === "skipped" ? null : h("code", {}, f.class + (f.place ? " · " + f.place : "")), check.outcome === "skipped" ? null : " ", f.message)));
+        check.outcome === "skipped" ? null : h("code", {}, f.class + (f.place ? " · " + f.place : "")), check.outcome === "skipped" ? null : " ", rich(f.message))));
   }));
 }
 
@@ -73,12 +78,11 @@ function rowTable(table, title, side, only) {
   const cell = (value, i) => value === null || value === undefined
     ? h("td", { class: "null" }, "NULL")
     : h("td", { class: numeric[i] ? "num" : null }, value);
-  return h("div", { class: "scroll" }, h("table", { class: "rows " + (side || "") },
-    h("caption", {}, title),
+  return h("div", {}, h("h3", {}, title), h("div", { class: "scroll" }, h("table", { class: "rows " + (side || "") },
     h("thead", {}, h("tr", {}, table.columns.map((c) => h("th", {}, c)))),
     h("tbody", {}, table.rows.length
       ? table.rows.map((row, r) => h("tr", { class: only && only[r] ? "only" : null }, table.columns.map((_, i) => cell(row[i], i))))
-      : h("tr", {}, h("td", { class: "null", colspan: Math.max(1, table.columns.length) }, "no rows")))));
+      : h("tr", {}, h("td", { class: "null", colspan: Math.max(1, table.columns.length) }, "no rows"))))));
 }
 
 function counterexample(example) {
@@ -99,10 +103,10 @@ function meaning(golden) {
   const cover = golden.coverage;
   return h("section", {},
     h("h2", {}, "What the SQL means"),
-    h("p", { class: "why" }, h("span", { class: "pill " + golden.verdict }, golden.verdict), VERDICTS[golden.verdict] || "",
-      h("span", { class: "soft" }, ` · ${golden.method.replace("_", " ")}: ${golden.reason}`)),
+    h("p", { class: "means" }, h("span", { class: "pill " + golden.verdict }, golden.verdict), VERDICTS[golden.verdict] || "",
+      h("span", { class: "soft" }, ` · ${golden.method.replace("_", " ")}: `, rich(golden.reason))),
     (golden.explanation || []).length > 0 && h("ul", { class: "changes", style: "margin-top:12px" }, golden.explanation.map((c) =>
-      h("li", {}, c.message, " ", h("span", { class: "tag" }, c.clause), h("span", { class: "tag" }, c.class),
+      h("li", {}, rich(c.message), " ", h("span", { class: "tag" }, c.clause), h("span", { class: "tag" }, c.class),
         (c.golden || c.candidate) && h("div", { class: "frag" }, fragment(c.golden, "del"), fragment(c.candidate, "ins"))))),
     facts.length > 0 && h("ul", { class: "plain" }, facts.map((f) => h("li", {}, "rests on: ", f))),
     golden.would_prove && h("ul", { class: "plain" }, h("li", {}, "would be proved by: ", golden.would_prove)),
@@ -138,7 +142,7 @@ function why(result) {
   const check = failed || (result.status === "errored" ? errored : null) || (result.status === "skipped" ? skipped : null);
   const finding = check && (check.findings || [])[0];
   const text = finding ? finding.message : result.status === "passed" ? "every check that applies passed" : "no finding";
-  return h("p", { class: "why" }, h("span", { class: "pill " + result.status }, result.status + (failed ? ": " + failed.check : "")), text,
+  return h("p", { class: "why" }, h("span", { class: "pill " + result.status }, result.status + (failed ? ": " + failed.check : "")), rich(text),
     finding && finding.place ? h("span", { class: "place" }, "  " + finding.place) : null);
 }
 

@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
-  const [overview, detail, filter] = [byId("overview"), byId("detail"), byId("filter")];
+  const [overview, detail, filter, top] = [byId("overview"), byId("detail"), byId("filter"), document.querySelector(".top")];
   const caseOf = new Map(data.cases.map((c) => [c.id, c]));
   const resultsOf = new Map();
   for (const result of data.results) {
@@ -134,7 +134,7 @@
     const kase = caseOf.get(id) || { id, title: "", model: "", sql: null, yaml: null, spec: null, history: {} };
     const opened = detail.hidden;
     detail.hidden = false;
-    overview.inert = true;
+    overview.inert = top.inert = true;
     document.body.style.overflow = "hidden";
     if (!result) {
       detail.replaceChildren(h("div", { class: "d-body" }, h("p", { class: "why" }, `There is no result of case “${id}” in this report. `, h("a", { href: "#" }, "All cases"))));
@@ -182,7 +182,7 @@
     if (!detail.hidden) {
       detail.hidden = true;
       detail.replaceChildren();
-      overview.inert = false;
+      overview.inert = top.inert = false;
       document.body.style.overflow = "";
       mark();
     }
