@@ -1,6 +1,7 @@
 //! The one way from a case to an answer, whatever the mode: recordings, the tool loop, and providers behind it.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -27,6 +28,8 @@ pub struct Generator {
     /// Empty in replay: no client exists.
     transports: BTreeMap<String, Transport>,
     secrets: Secrets,
+    /// A fault that no further request can get around: nothing more is sent.
+    fatal: OnceLock<GenerateError>,
 }
 
 impl Generator {
@@ -47,6 +50,7 @@ impl Generator {
                 store: Some(Store::read_only(root)),
                 transports: BTreeMap::new(),
                 secrets: Secrets::default(),
+                fatal: OnceLock::new(),
             });
         }
         let mut faults = Diagnostics::default();
@@ -90,7 +94,17 @@ impl Generator {
                     .push(Diagnostic { hint: error.hint, ..Diagnostic::new("E_RECORDINGS", error.message) }),
             }
         }
-        faults.into_result(Self { mode, store, transports, secrets })
+        faults.into_result(Self { mode, store, transports, secrets, fatal: OnceLock::new() })
+    }
+
+    /// How answers are got.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The fault that ended all sending, if there was one.
+    pub fn fatal(&self) -> Option<&GenerateError> {
+        self.fatal.get()
     }
 
     /// The secrets of this run: what must be in no file that it writes.
@@ -277,7 +291,16 @@ impl Trial<'_> {
         if let Some(turn) = store.and_then(|store| store.journaled(&self.slot, self.number, index, &key)) {
             return Ok((turn, Vec::new()));
         }
-        let Exchange { mut reply, attempts, latency, request_id } = transport.send(request).await?;
+        if let Some(fatal) = self.generator.fatal.get() {
+            return Err(fatal.clone());
+        }
+        let sent = transport.send(request).await;
+        if let Err(error) = &sent
+            && error.class.is_fatal()
+        {
+            let _ = self.generator.fatal.set(error.clone());
+        }
+        let Exchange { mut reply, attempts, latency, request_id } = sent?;
         let echo = std::mem::take(&mut reply.echo);
         let meta = Meta {
             recorded_at: now(),

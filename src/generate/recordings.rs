@@ -48,6 +48,18 @@ pub enum Mode {
     Live,
 }
 
+impl Mode {
+    /// The mode on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Record => "record",
+            Self::Auto => "auto",
+            Self::Live => "live",
+        }
+    }
+}
+
 /// Where a recording belongs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Slot {

@@ -378,6 +378,20 @@ pub fn components(prompt: &PromptVersion, task: &Task, request: &LlmRequest) -> 
     }
 }
 
+/// A hash over everything that a prompt version sends but the case.
+pub fn prompt_hash(prompt: &PromptVersion) -> String {
+    let nothing = Task {
+        id: String::new(),
+        spec: String::new(),
+        dialect: Dialect::default(),
+        approved: Vec::new(),
+        project: PathBuf::new(),
+    };
+    let Components { prompt: text, tools, contract, sampling, .. } =
+        components(prompt, &nothing, &first_request(prompt, &nothing));
+    hash(&json!([text, tools, contract, sampling]))["blake3:".len()..][..16].to_owned()
+}
+
 impl ToolDef {
     /// The definition with its schema as text, since the order of fields can matter to a model.
     fn canonical(&self) -> Value {

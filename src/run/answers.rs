@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinHandle;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
 use crate::generate::answers::Answer;
-use crate::suite::Suite;
+use crate::generate::{ErrorClass, GenerateError, Generator, Mode};
+use crate::suite::prompts::PromptVersion;
+use crate::suite::{Case, Suite};
 
 use super::baseline::Baseline;
 use super::plan::Cell;
@@ -13,12 +18,33 @@ use super::plan::Cell;
 /// The prefix of `--answers` that names a built-in system.
 pub const BASELINE_PREFIX: &str = "baseline:";
 
+/// Index of the case, prompt version, trial.
+type CellKey = (usize, String, u32);
+
+/// Prompt versions with the generator that answers for them.
+pub struct Models {
+    generator: Arc<Generator>,
+    prompts: BTreeMap<String, Arc<PromptVersion>>,
+    /// Answers that were asked for ahead of the judge. A model is waited for much longer than it is judged, so how many
+    /// requests are under way is the provider's limit, not the number of jobs.
+    ahead: Mutex<BTreeMap<CellKey, JoinHandle<Result<Answer, GenerateError>>>>,
+}
+
+impl Drop for Models {
+    fn drop(&mut self) {
+        let ahead = self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
+        ahead.values().for_each(JoinHandle::abort);
+    }
+}
+
 /// A source of answers.
 pub enum Answers {
     /// Made elsewhere: by case, prompt version and trial.
     File(BTreeMap<(String, String, u32), Answer>),
     /// A built-in system.
     Baseline(Baseline),
+    /// Recordings, or models.
+    Models(Models),
 }
 
 /// Why there is no answer although there should be one: infrastructure, never the prompt's fault.
@@ -35,7 +61,6 @@ impl Answers {
     ///
     /// # Errors
     /// When it should have one and could not get it.
-    #[expect(clippy::unused_async, reason = "generators wait for models")]
     pub async fn get(&self, suite: &Suite, cell: &Cell) -> Result<Option<Answer>, AnswerFault> {
         let case = &suite.cases[cell.case];
         match self {
@@ -43,6 +68,63 @@ impl Answers {
                 Ok(answers.get(&(case.id.clone(), cell.prompt.clone(), cell.trial)).cloned())
             }
             Self::Baseline(baseline) => Ok(Some(baseline.answer(suite, cell.case, &cell.prompt, cell.trial))),
+            Self::Models(models) => models.get(case, cell).await.map(Some).map_err(|error| AnswerFault {
+                class: error.class.name().to_owned(),
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    /// Begins to ask for the answers to these cells, where asking takes time.
+    pub fn ask_ahead<'a>(&self, suite: &Arc<Suite>, cells: impl IntoIterator<Item = &'a Cell>) {
+        let Self::Models(models) = self else { return };
+        if models.generator.mode() == Mode::Replay {
+            return;
+        }
+        let mut ahead = models.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        for cell in cells {
+            let Some(prompt) = models.prompts.get(&cell.prompt).cloned() else { continue };
+            let (generator, suite) = (Arc::clone(&models.generator), Arc::clone(suite));
+            let (case, trial) = (cell.case, cell.trial);
+            let task =
+                tokio::spawn(async move { generator.answer(&suite.cases[case], &prompt, trial).await });
+            ahead.insert((case, cell.prompt.clone(), trial), task);
+        }
+    }
+
+    /// Ends a run: what was recorded is complete.
+    ///
+    /// # Errors
+    /// The fault that made asking pointless (a wrong key, say), and recordings that cannot be written.
+    pub fn finish(&self) -> Result<(), Diagnostics> {
+        let Self::Models(models) = self else { return Ok(()) };
+        let written = models.generator.finish();
+        let Some(error) = models.generator.fatal().cloned().or(written.err()) else { return Ok(()) };
+        Err(Diagnostic { hint: error.hint, ..Diagnostic::new("E_PROVIDER", error.message) }.into())
+    }
+}
+
+impl Models {
+    /// Answers of prompt versions by a generator.
+    pub fn new(generator: Generator, prompts: Vec<PromptVersion>) -> Self {
+        let prompts = prompts.into_iter().map(|prompt| (prompt.name.clone(), Arc::new(prompt))).collect();
+        Self { generator: Arc::new(generator), prompts, ahead: Mutex::default() }
+    }
+
+    async fn get(&self, case: &Case, cell: &Cell) -> Result<Answer, GenerateError> {
+        let key = (cell.case, cell.prompt.clone(), cell.trial);
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(task) = ahead {
+            return task.await.unwrap_or_else(|error| {
+                Err(GenerateError::new(ErrorClass::Network, format!("asking was stopped: {error}")))
+            });
+        }
+        match self.prompts.get(&cell.prompt) {
+            Some(prompt) => self.generator.answer(case, prompt, cell.trial).await,
+            None => Err(GenerateError::new(
+                ErrorClass::Config,
+                format!("there is no prompt version `{}`", cell.prompt),
+            )),
         }
     }
 }

@@ -17,11 +17,14 @@ use crate::check::Judge;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::generate::contract::CONTRACT_JSON;
+use crate::generate::request::prompt_hash;
+use crate::generate::secrets::Environment;
+use crate::generate::{Generator, Mode};
 use crate::history::{PromptInfo, RunInfo};
 use crate::score::CaseResult;
-use crate::suite::{Case, Filter, Suite};
+use crate::suite::{Case, Filter, Suite, prompts};
 
-use answers::{Answers, BASELINE_PREFIX};
+use answers::{Answers, BASELINE_PREFIX, Models};
 use baseline::Baseline;
 use event::Event;
 use plan::Shard;
@@ -57,6 +60,8 @@ pub struct Request {
 pub enum Source {
     /// Answers made elsewhere: a file, or `baseline:NAME`.
     Answers(String),
+    /// The prompt versions, from recordings or models.
+    Prompts(Mode),
 }
 
 /// A run that has come to an end.
@@ -90,7 +95,7 @@ pub async fn execute(
     for warning in &suite.warnings {
         let _ = events.send(Event::Warning(warning.clone()));
     }
-    let (answers, prompts) = open_answers(&request, &suite)?;
+    let (answers, prompts) = open_answers(config, &request, &suite)?;
     let prompts = select_prompts(prompts, &request.prompts)?;
     let names: Vec<String> = prompts.iter().map(|prompt| prompt.name.clone()).collect();
     let cells = plan::plan(&suite, &names, request.trials, request.shard)?;
@@ -106,9 +111,14 @@ pub async fn execute(
     })
     .await?;
     let versions = judge.versions();
+    let answers = Arc::new(answers);
+    let is_open = |cell: &&plan::Cell| {
+        !finished.contains_key(&(suite.cases[cell.case].id.clone(), cell.prompt.clone(), cell.trial))
+    };
+    answers.ask_ahead(&suite, cells.iter().filter(is_open));
     let runner = runner::Runner {
         suite: Arc::clone(&suite),
-        answers: Arc::new(answers),
+        answers: Arc::clone(&answers),
         judge: Arc::new(judge),
         jobs: request.jobs,
         events,
@@ -119,6 +129,9 @@ pub async fn execute(
             .at(Place::file(&request.folder))
             .hint("free some space and resume the run")
     })?;
+    if !outcome.interrupted {
+        answers.finish()?;
+    }
     let info = RunInfo {
         id: request.id.clone(),
         started: request.started,
@@ -127,6 +140,7 @@ pub async fn execute(
         suite_hash,
         mode: match &request.source {
             Source::Answers(source) => source.clone(),
+            Source::Prompts(mode) => mode.name().to_owned(),
         },
         complete: !outcome.interrupted && request.shard.is_none(),
         filters: filters(&request),
@@ -151,8 +165,15 @@ pub async fn execute(
     })
 }
 
-fn open_answers(request: &Request, suite: &Suite) -> Result<(Answers, Vec<PromptInfo>), Diagnostics> {
-    let Source::Answers(source) = &request.source;
+fn open_answers(
+    config: &Config,
+    request: &Request,
+    suite: &Suite,
+) -> Result<(Answers, Vec<PromptInfo>), Diagnostics> {
+    let source = match &request.source {
+        Source::Answers(source) => source,
+        Source::Prompts(mode) => return open_prompts(config, request, *mode),
+    };
     if let Some(name) = source.strip_prefix(BASELINE_PREFIX) {
         let baseline = Baseline::from_name(name).ok_or_else(|| {
             Diagnostic::new("E_BASELINE_UNKNOWN", format!("there is no built-in system `{name}`"))
@@ -180,6 +201,27 @@ fn open_answers(request: &Request, suite: &Suite) -> Result<(Answers, Vec<Prompt
         })
         .collect();
     Ok((answers, infos))
+}
+
+fn open_prompts(
+    config: &Config,
+    request: &Request,
+    mode: Mode,
+) -> Result<(Answers, Vec<PromptInfo>), Diagnostics> {
+    let prompts = prompts::load(config, &request.prompts)?;
+    let generator = Generator::new(config, &prompts, mode, &Environment::load(&config.root))?;
+    let infos = prompts
+        .iter()
+        .map(|prompt| PromptInfo {
+            name: prompt.name.clone(),
+            description: Some(prompt.description.clone()).filter(|text| !text.is_empty()),
+            provider: prompt.provider.clone(),
+            model: prompt.model.clone(),
+            hash: prompt_hash(prompt),
+            price: None,
+        })
+        .collect();
+    Ok((Answers::Models(Models::new(generator, prompts)), infos))
 }
 
 fn select_prompts(known: Vec<PromptInfo>, wanted: &[String]) -> Result<Vec<PromptInfo>, Diagnostics> {

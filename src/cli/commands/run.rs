@@ -6,11 +6,12 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use crate::cli::args::RunArgs;
+use crate::cli::args::{Mode, RunArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{output, progress};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Place};
+use crate::generate;
 use crate::history;
 use crate::report::{CaseInfo, CaseRow, Report, terminal};
 use crate::run::{self, Request, Run, Source};
@@ -75,12 +76,12 @@ fn request(config: &Config, args: &RunArgs) -> anyhow::Result<Request> {
             (id, folder)
         }
     };
-    let Some(answers) = args.answers.clone() else {
-        return Err(crate::diagnostic::Diagnostics::from(Diagnostic::new(
-            "E_ANSWERS_READ",
-            "no answers are given",
-        ))
-        .into());
+    let source = match (&args.answers, args.mode) {
+        (Some(answers), _) => Source::Answers(answers.clone()),
+        (None, Mode::Replay) => Source::Prompts(generate::Mode::Replay),
+        (None, Mode::Record) => Source::Prompts(generate::Mode::Record),
+        (None, Mode::Auto) => Source::Prompts(generate::Mode::Auto),
+        (None, Mode::Live) => Source::Prompts(generate::Mode::Live),
     };
     Ok(Request {
         id,
@@ -88,7 +89,7 @@ fn request(config: &Config, args: &RunArgs) -> anyhow::Result<Request> {
         filter: Filter { suites: args.suite.clone(), cases: args.case.clone(), tags: args.tag.clone() },
         prompts: args.prompt.clone(),
         trials: args.trials.unwrap_or(config.run.trials),
-        source: Source::Answers(answers),
+        source,
         jobs: args.jobs.map_or(config.run.jobs, usize::from).max(1),
         shard: args.shard,
         folder,
