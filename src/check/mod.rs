@@ -6,6 +6,7 @@
 pub mod build;
 pub mod contract;
 pub mod golden;
+pub mod lint;
 pub mod materialization;
 pub mod name;
 pub mod outcome;

@@ -3,4 +3,6 @@
 pub mod dbt;
 pub mod duckdb;
 pub mod environment;
+pub mod lint;
 pub mod process;
+pub mod worker;
