@@ -4,27 +4,27 @@
 //! sources, YAML, tests, the SQL's meaning); a candidate that is unsafe is never given to dbt.
 
 pub mod build;
+pub mod built;
 pub mod contract;
 pub mod golden;
-pub mod lint;
+mod judge;
 pub mod materialization;
+pub mod meaning;
 pub mod name;
 pub mod outcome;
 pub mod pii;
+pub mod request;
 pub mod required_tests;
 pub mod safety;
 pub mod sources;
 pub mod yaml;
 
-use std::collections::BTreeMap;
-
-use crate::config::Config;
-use crate::diagnostic::Diagnostics;
 use crate::generate::answers::Answer;
 use crate::generate::contract::Candidate;
 use crate::sql::Comparison;
 use crate::suite::Case;
 
+pub use judge::Judge;
 pub use outcome::{CheckId, CheckResult, Finding, Outcome};
 
 /// What is known about one answer after all checks.
@@ -57,40 +57,8 @@ impl Assessment {
     }
 }
 
-/// Judges answers.
-pub struct Judge {}
-
-impl Judge {
-    /// Prepares to judge: with tools, sets up their environment and a template of each project.
-    ///
-    /// # Errors
-    /// Faults of projects and tools.
-    pub async fn new(
-        _config: &Config,
-        _cases: &[Case],
-        _tools: bool,
-        _progress: impl Fn(&str),
-    ) -> Result<Self, Diagnostics> {
-        Ok(Self {})
-    }
-
-    /// Versions of the tools that judge.
-    pub fn versions(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-}
-
 /// Somebody who judges answers: [`Judge`], or a fake in tests of the runner.
 pub trait Assess: Send + Sync + 'static {
     /// Runs every check on an answer.
     fn assess(&self, case: &Case, answer: &Answer) -> impl Future<Output = Assessment> + Send;
-}
-
-impl Assess for Judge {
-    async fn assess(&self, case: &Case, answer: &Answer) -> Assessment {
-        let (contract, candidate) = contract::check(answer);
-        let Some(candidate) = candidate else { return Assessment::only(contract) };
-        let checks = vec![contract, name::check(&candidate.model_name, &case.model)];
-        Assessment { checks, golden: None, candidate: Some(candidate) }
-    }
 }

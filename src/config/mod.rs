@@ -156,12 +156,12 @@ impl Default for Dbt {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ToolPaths {
-    /// A Python that can import dbt.
-    pub python: PathBuf,
+    /// The dbt command of an environment that holds dbt-core and the adapter.
+    pub dbt: PathBuf,
     /// The duckdb command.
     pub duckdb: PathBuf,
-    /// sqlfluff.
-    pub sqlfluff: PathBuf,
+    /// The Python that the own environment is made with.
+    pub python: PathBuf,
 }
 
 /// `[projects.NAME]`.

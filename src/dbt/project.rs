@@ -153,6 +153,25 @@ impl Project {
         faults.into_result(project)
     }
 
+    /// Names of the macros that the project defines in its macro folders.
+    pub fn macro_names(&self) -> std::collections::BTreeSet<String> {
+        let mut names = std::collections::BTreeSet::new();
+        let mut folders: Vec<PathBuf> = self.macro_paths.iter().map(|path| self.root.join(path)).collect();
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs_err::read_dir(&folder) else { continue };
+            for path in entries.flatten().map(|entry| entry.path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "sql")
+                    && let Ok(text) = fs_err::read_to_string(&path)
+                {
+                    names.extend(defined_macros(&text));
+                }
+            }
+        }
+        names
+    }
+
     /// `vars` as this project's models see them: those of the project itself win over global ones.
     pub fn vars(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
         let mut vars = std::collections::BTreeMap::new();
@@ -263,6 +282,16 @@ fn walk(root: &Path, relative: &Path, each: &mut impl FnMut(&Path)) {
     }
 }
 
+/// The `NAME` of every `{% macro NAME(...) %}` in a text.
+fn defined_macros(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.match_indices("{%").filter_map(|(at, _)| {
+        let tag = text[at + 2..].trim_start_matches(['-', '+']).trim_start();
+        let rest = tag.strip_prefix("macro")?.strip_prefix(char::is_whitespace)?.trim_start();
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        (!name.is_empty()).then_some(name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +308,12 @@ mod tests {
             ("shop", Some("dbt_packages"))
         );
         assert_eq!((&project.model_paths[0], &project.seed_paths[0]), (&"models".into(), &"seeds".into()));
+    }
+
+    #[test]
+    fn macros_are_found_by_their_tags() {
+        let text = "{% macro cents(c) %}x{% endmacro %}\n{%-  macro\tdays_2() -%}{%- endmacro -%} {% macro %} {% macros a() %}";
+        assert_eq!(defined_macros(text).collect::<Vec<_>>(), ["cents", "days_2"]);
     }
 
     #[test]

@@ -65,6 +65,10 @@ impl TestEntry {
                 };
                 let values: Vec<String> =
                     list.split('|').map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()).collect();
+                // dbt would render them.
+                if list.contains(['{', '}']) {
+                    return Err(fault("values may not contain braces"));
+                }
                 match (column(name), values.is_empty()) {
                     (Some(column), false) => Ok(Self::AcceptedValues(column, values)),
                     _ => Err(fault("expected `accepted_values:column[a|b]`")),
@@ -102,6 +106,30 @@ impl TestEntry {
     /// Whether this is a singular test.
     pub fn is_sql(&self) -> bool {
         matches!(self, Self::Sql(_))
+    }
+
+    /// The query of a singular test that asserts the same on a model; raw SQL is itself.
+    pub fn to_sql(&self, model: &str) -> String {
+        let this = format!("{{{{ ref('{model}') }}}}");
+        match self {
+            Self::Unique(column) => format!(
+                "select {column} from {this} where {column} is not null group by {column} having count(*) > 1"
+            ),
+            Self::NotNull(column) => format!("select {column} from {this} where {column} is null"),
+            Self::AcceptedValues(column, values) => {
+                let list: Vec<String> =
+                    values.iter().map(|value| format!("'{}'", value.replace('\'', "''"))).collect();
+                format!(
+                    "select {column} from {this} where cast({column} as varchar) not in ({})",
+                    list.join(", ")
+                )
+            }
+            Self::Relationships { column, model: parent, field } => format!(
+                "select child.{column} from {this} as child where child.{column} is not null and not exists \
+                 (select 1 from {{{{ ref('{parent}') }}}} as parent where parent.{field} = child.{column})"
+            ),
+            Self::Sql(sql) => sql.clone(),
+        }
     }
 
     /// The column that is tested; `None` for a query.

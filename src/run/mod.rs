@@ -21,7 +21,7 @@ use crate::generate::request::prompt_hash;
 use crate::generate::secrets::Environment;
 use crate::generate::{Generator, Mode};
 use crate::history::{PromptInfo, RunInfo};
-use crate::score::CaseResult;
+use crate::score::{CaseResult, Price};
 use crate::suite::{Case, Filter, Suite, prompts};
 
 use answers::{Answers, BASELINE_PREFIX, Models};
@@ -218,7 +218,11 @@ fn open_prompts(
             provider: prompt.provider.clone(),
             model: prompt.model.clone(),
             hash: prompt_hash(prompt),
-            price: None,
+            price: config.prices.get(&prompt.model).map(|price| Price {
+                input: price.input,
+                cached_input: price.cached_input,
+                output: price.output,
+            }),
         })
         .collect();
     Ok((Answers::Models(Models::new(generator, prompts)), infos))

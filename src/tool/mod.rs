@@ -3,6 +3,4 @@
 pub mod dbt;
 pub mod duckdb;
 pub mod environment;
-pub mod lint;
 pub mod process;
-pub mod worker;

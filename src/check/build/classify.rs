@@ -192,7 +192,7 @@ const SIGKILL: i32 = 9;
 pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -> Option<Failure> {
     use FailureClass::{EngineCrash, Infra, ResourceLimit, Timeout};
     let failure = match end {
-        End::Finished(_) => return None,
+        End::Finished { .. } => return None,
         End::NotStarted(why) => Failure::new(Infra, why.clone()),
         End::Killed(KillReason::Wall { cpu: used }) => {
             let busy = used.is_some_and(|used| used * 2 >= wall.min(cpu));
@@ -425,7 +425,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::tool::dbt::Finished;
 
     #[test]
     fn every_class_has_one_name() {
@@ -450,7 +449,7 @@ mod tests {
         assert_eq!(class(died(24)), Some(FailureClass::ResourceLimit));
         assert_eq!(class(died(9)), Some(FailureClass::Infra));
         assert_eq!(class(died(11)), Some(FailureClass::EngineCrash));
-        assert_eq!(class(End::Finished(Finished { success: true, exception: None })), None);
+        assert_eq!(class(End::Finished { success: true, exception: None, cpu: 0.0 }), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
         output::talk(&format!("{} results are kept; finish with:\n  {resume}", run.results.len()));
         return Ok(Exit::Interrupted);
     }
-    let report = record(config, run)?;
+    let report = record(config, run, args.out.is_none())?;
     super::report::write(&folder, "report.json", &report.to_json())?;
     super::report::render(&folder, &report)?;
     let html = folder.join("report.html").display().to_string();
@@ -90,11 +90,16 @@ fn request(config: &Config, args: &RunArgs) -> anyhow::Result<Request> {
         prompts: args.prompt.clone(),
         trials: args.trials.unwrap_or(config.run.trials),
         source,
-        jobs: args.jobs.map_or(config.run.jobs, usize::from).max(1),
+        jobs: args.jobs.map(usize::from).unwrap_or_else(|| cores_unless(config.run.jobs)),
         shard: args.shard,
         folder,
         tools: !args.no_dbt,
     })
+}
+
+/// A count from the configuration, 0 meaning one a core.
+fn cores_unless(count: usize) -> usize {
+    if count > 0 { count } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run begins now; everything below is told the time")]
@@ -124,10 +129,11 @@ async fn watch_signals(stopper: watch::Sender<bool>) {
     }
 }
 
-/// Adds the run to the history, where it belongs there, and builds its report.
-fn record(config: &Config, run: Run) -> anyhow::Result<Report> {
+/// Adds the run to the history, where it belongs there, and builds its report. A run that was put elsewhere (`--out`) leaves
+/// the history alone.
+fn record(config: &Config, run: Run, own_place: bool) -> anyhow::Result<Report> {
     let path = config.resolve(&config.paths.reports).join("history.jsonl");
-    if run.is_comparable {
+    if run.is_comparable && own_place {
         let records = history::HistoryRecord::from_run(&run.info, &run.prompts, &run.results);
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;

@@ -1,0 +1,268 @@
+//! What dbt and the database say about a candidate: `compile`, `run`, `tests`, `columns`, `rows`, `idempotent`.
+
+use crate::generate::contract::Candidate;
+use crate::suite::Case;
+
+use super::build::columns::TypeMatch;
+use super::build::rows::{DuckdbFault, RowComparison, RowExample, RowOptions, Side};
+use super::build::{BuildReport, Builder, Step};
+use super::{CheckId, CheckResult, Finding, Outcome, request};
+
+/// The golden's build, kept with its database for as long as candidates are compared with it.
+#[derive(Debug)]
+pub struct GoldenBuild {
+    report: BuildReport,
+}
+
+impl GoldenBuild {
+    /// Builds the golden.
+    pub async fn new(builder: &Builder, case: &Case) -> Self {
+        Self { report: builder.build(&request::of_golden(case)).await }
+    }
+
+    /// Its output columns, name and type; empty when it does not build.
+    pub fn columns(&self) -> &[(String, String)] {
+        &self.report.columns
+    }
+
+    /// The golden as one side of a comparison; or why it is none: a fault of the case.
+    fn side(&self) -> Result<Side<'_>, String> {
+        side(&self.report).ok_or_else(|| {
+            let steps = [&self.report.compile, &self.report.run];
+            let why = steps.into_iter().find(|step| step.outcome != Outcome::Passed);
+            why.map_or_else(|| "it left no relation".to_owned(), |step| step.message.clone())
+        })
+    }
+}
+
+/// A candidate's build, reduced to what the checks say.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// `compile`, `run`, `tests`, `columns`, `rows`, `idempotent`, in this order.
+    pub checks: Vec<CheckResult>,
+    /// Names of the output columns, when it was built.
+    pub columns: Option<Vec<String>>,
+    /// Materialization that dbt used.
+    pub materialized: Option<String>,
+    /// Whether its rows are those of the golden on the project's data; `None` when they were not compared.
+    pub same_rows: Option<bool>,
+}
+
+impl Built {
+    /// Builds a candidate and compares it with the golden; its files are gone afterwards.
+    pub async fn new(
+        builder: &Builder,
+        case: &Case,
+        candidate: &Candidate,
+        golden: &GoldenBuild,
+        float_tolerance: f64,
+    ) -> Self {
+        let report = builder.build(&request::of(case, candidate)).await;
+        let mut checks = vec![
+            from_step(CheckId::Compile, &report.compile),
+            from_step(CheckId::Run, &report.run),
+            tests(&report),
+        ];
+        let options = RowOptions { key: &case.grain, float_tolerance };
+        let comparison = match (side(&report), golden.side()) {
+            (None, _) => Err(not_built(&report)),
+            (_, Err(why)) => {
+                Err(Unjudged::Errored("golden_fails", format!("the golden does not build: {why}")))
+            }
+            (Some(candidate), Ok(golden)) => {
+                builder.duckdb().compare(golden, candidate, &options).await.map_err(Unjudged::from)
+            }
+        };
+        let same_rows = comparison.as_ref().ok().map(RowComparison::rows_agree);
+        checks.push(columns(&comparison));
+        checks.push(rows(&comparison));
+        checks.push(idempotent(builder, &report, &options).await);
+        Self {
+            checks,
+            columns: report.relation.as_ref().map(|_| names(&report)),
+            materialized: report.materialized.clone(),
+            same_rows,
+        }
+    }
+}
+
+/// Why something was not judged.
+enum Unjudged {
+    Skipped(String),
+    Failed(&'static str, String),
+    Errored(&'static str, String),
+}
+
+impl From<DuckdbFault> for Unjudged {
+    fn from(fault: DuckdbFault) -> Self {
+        match fault {
+            DuckdbFault::Candidate(why) => Self::Failed("unreadable", why),
+            DuckdbFault::Golden(why) => Self::Errored("golden_fails", why),
+            DuckdbFault::Process(why) => Self::Errored("duckdb", why),
+        }
+    }
+}
+
+impl Unjudged {
+    fn result(&self, check: CheckId) -> CheckResult {
+        match self {
+            Self::Skipped(why) => CheckResult::skipped(check, why),
+            Self::Failed(class, why) => CheckResult::from_findings(check, vec![Finding::new(*class, why)]),
+            Self::Errored(class, why) => CheckResult::errored(check, *class, why),
+        }
+    }
+}
+
+fn names(report: &BuildReport) -> Vec<String> {
+    report.columns.iter().map(|(name, _)| name.clone()).collect()
+}
+
+fn side(report: &BuildReport) -> Option<Side<'_>> {
+    if report.run.outcome != Outcome::Passed {
+        return None;
+    }
+    Some(Side {
+        database: report.database.as_deref()?,
+        relation: report.relation.as_deref()?,
+        columns: &report.columns,
+    })
+}
+
+fn not_built(report: &BuildReport) -> Unjudged {
+    let errored = [&report.compile, &report.run].into_iter().any(|step| step.outcome == Outcome::Errored);
+    Unjudged::Skipped(if errored { "the build errored" } else { "the model was not built" }.to_owned())
+}
+
+fn from_step(check: CheckId, step: &Step) -> CheckResult {
+    let class = step.class.map_or("skipped", |class| class.name());
+    let findings = match step.outcome {
+        Outcome::Passed => Vec::new(),
+        _ => vec![Finding::new(class, step.message.clone())],
+    };
+    CheckResult { check, outcome: step.outcome, findings, seconds: step.seconds }
+}
+
+fn tests(report: &BuildReport) -> CheckResult {
+    let mut result = from_step(CheckId::Tests, &report.tests);
+    let failed: Vec<Finding> = report
+        .test_outcomes
+        .iter()
+        .filter(|test| matches!(test.step.outcome, Outcome::Failed | Outcome::Errored))
+        .map(|test| {
+            let class = test.step.class.map_or("test_fail", |class| class.name());
+            Finding::new(class, format!("{}: {}", test.name, test.step.message))
+        })
+        .collect();
+    if !failed.is_empty() {
+        result.findings = failed;
+    }
+    result
+}
+
+fn columns(comparison: &Result<RowComparison, Unjudged>) -> CheckResult {
+    let pairing = match comparison {
+        Ok(comparison) => &comparison.columns,
+        Err(unjudged) => return unjudged.result(CheckId::Columns),
+    };
+    let missing = pairing
+        .missing
+        .iter()
+        .map(|name| Finding::new("missing_column", format!("column `{name}` of the golden is missing")));
+    let extra = pairing
+        .extra
+        .iter()
+        .map(|name| Finding::new("extra_column", format!("column `{name}` was not asked for")));
+    let types = pairing.shared.iter().filter(|column| column.types == TypeMatch::Different).map(|column| {
+        Finding::new(
+            "type_changed",
+            format!(
+                "column `{}` is {}, the golden has {}",
+                column.candidate, column.candidate_type, column.golden_type
+            ),
+        )
+    });
+    CheckResult::from_findings(CheckId::Columns, missing.chain(extra).chain(types).collect())
+}
+
+fn rows(comparison: &Result<RowComparison, Unjudged>) -> CheckResult {
+    let comparison = match comparison {
+        Ok(comparison) => comparison,
+        Err(unjudged) => return unjudged.result(CheckId::Rows),
+    };
+    if comparison.golden_rows == 0 {
+        let why = "the golden has no rows on the project's data: every empty result would pass";
+        return CheckResult::errored(CheckId::Rows, "golden_empty", why);
+    }
+    let same = comparison.removed == 0 && comparison.added == 0 && comparison.modified == 0;
+    if same {
+        return CheckResult::passed(CheckId::Rows);
+    }
+    CheckResult::from_findings(CheckId::Rows, vec![Finding::new("rows_differ", describe(comparison))])
+}
+
+/// `3 of 12 rows removed, 1 added, 2 modified (amount in 2); e.g. ...`
+fn describe(comparison: &RowComparison) -> String {
+    let mut parts = Vec::new();
+    for (count, what) in
+        [(comparison.removed, "removed"), (comparison.added, "added"), (comparison.modified, "modified")]
+    {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let mut text = format!(
+        "of {} golden rows and {} of the model: {}",
+        comparison.golden_rows,
+        comparison.candidate_rows,
+        parts.join(", ")
+    );
+    if !comparison.differing_columns.is_empty() {
+        let columns: Vec<String> =
+            comparison.differing_columns.iter().map(|(name, rows)| format!("{name} in {rows}")).collect();
+        text.push_str(&format!(" ({})", columns.join(", ")));
+    }
+    for example in comparison.examples.iter().take(3) {
+        text.push_str(&format!("\n{}", show(example)));
+    }
+    text
+}
+
+fn show(example: &RowExample) -> String {
+    let row = |cells: &[Option<String>]| {
+        cells.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(" | ")
+    };
+    match (&example.golden, &example.candidate) {
+        (Some(golden), Some(candidate)) => format!("golden {}  ->  model {}", row(golden), row(candidate)),
+        (Some(golden), None) => format!("removed {}", row(golden)),
+        (None, Some(candidate)) => format!("added {}", row(candidate)),
+        (None, None) => String::new(),
+    }
+}
+
+/// Built twice on the same data, an incremental model must be as built once.
+async fn idempotent(builder: &Builder, report: &BuildReport, options: &RowOptions<'_>) -> CheckResult {
+    let check = CheckId::Idempotent;
+    let Some(first) = side(report) else { return not_built(report).result(check) };
+    let Some(second) = &report.second_run else {
+        return CheckResult::skipped(check, "not an incremental model");
+    };
+    match second.run.outcome {
+        Outcome::Passed => {}
+        Outcome::Failed => {
+            let message = format!("the second build fails: {}", second.run.message);
+            let class = second.run.class.map_or("second_build", |class| class.name());
+            return CheckResult::from_findings(check, vec![Finding::new(class, message)]);
+        }
+        _ => return CheckResult::errored(check, "second_build", second.run.message.clone()),
+    }
+    let again = Side { database: &second.database, ..first };
+    match builder.duckdb().compare(first, again, options).await {
+        Ok(comparison) if comparison.rows_agree() => CheckResult::passed(check),
+        Ok(comparison) => {
+            let message =
+                format!("a second build on the same data changes the rows: {}", describe(&comparison));
+            CheckResult::from_findings(check, vec![Finding::new("not_idempotent", message)])
+        }
+        Err(fault) => CheckResult::errored(check, "duckdb", fault.to_string()),
+    }
+}

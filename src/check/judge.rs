@@ -1,0 +1,307 @@
+//! The judge: runs every check on an answer and keeps what several answers share (tools, project templates, the
+//! golden's build, builds of equal candidates), so that nothing is done twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use crate::config::{AgreesPolicy, Config, EngineChoice};
+use crate::dbt::facts::{self, Relation, Types};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::generate::answers::Answer;
+use crate::generate::contract::Candidate;
+use crate::sql::policy::Policy;
+use crate::sql::{Comparison, Schema};
+use crate::suite::Case;
+use crate::tool::duckdb::{Pool, SessionLimits};
+use crate::tool::environment::{Existing, Tools, ensure};
+
+use super::build::{self, BuildLimits, Builder};
+use super::built::{Built, GoldenBuild};
+use super::{Assess, Assessment, CheckId, CheckResult, Outcome};
+use super::{contract, materialization, meaning, name, pii, required_tests, safety, sources, yaml};
+
+/// Judges answers.
+pub struct Judge {
+    settings: Settings,
+    projects: BTreeMap<String, ProjectSide>,
+    duckdb: Option<Pool>,
+    goldens: BTreeMap<String, OnceCell<Arc<GoldenBuild>>>,
+    builds: Mutex<BTreeMap<[u8; 32], Arc<OnceBuilt>>>,
+    versions: BTreeMap<String, String>,
+}
+
+/// A build that is made once, by whoever comes first.
+type OnceBuilt = OnceCell<Arc<Built>>;
+
+/// What the configuration says about judging.
+struct Settings {
+    agrees: AgreesPolicy,
+    float_tolerance: f64,
+    macros: Vec<String>,
+    search: Duration,
+}
+
+/// A project as the judge needs it.
+struct ProjectSide {
+    /// What is known about its relations.
+    schema: Schema,
+    /// Macros that the project defines.
+    macros: BTreeSet<String>,
+    /// Builds candidates; `None` without tools.
+    builder: Option<Builder>,
+}
+
+impl Judge {
+    /// Prepares to judge: with tools, sets up their environment and a template of each project.
+    ///
+    /// # Errors
+    /// Faults of projects and tools.
+    pub async fn new(
+        config: &Config,
+        cases: &[Case],
+        tools: bool,
+        progress: impl Fn(&str) + Sync,
+    ) -> Result<Self, Diagnostics> {
+        let root = root(config)?;
+        let tools = if tools && config.dbt.engine != EngineChoice::None {
+            Some(environment(config, &root, &progress)?)
+        } else {
+            None
+        };
+        let mut projects = BTreeMap::new();
+        let limits = limits(config);
+        let workers = or_cores(config.dbt.workers);
+        let pool = tools.as_ref().map(|tools| build::pool(tools, workers, &limits));
+        for case in cases {
+            let project = &case.project;
+            if projects.contains_key(&project.name) {
+                continue;
+            }
+            let builder = match (&tools, &pool) {
+                (Some(tools), Some(pool)) => {
+                    let (dbt, limits) = (project.dbt.clone(), limits.clone());
+                    Some(
+                        Builder::new(&root, dbt, tools, Arc::clone(pool), limits, &progress)
+                            .await
+                            .map_err(Diagnostics::from)?,
+                    )
+                }
+                _ => None,
+            };
+            let types = builder.as_ref().map(Builder::types).unwrap_or_default();
+            let side =
+                ProjectSide { schema: schema(case, &types)?, macros: project.dbt.macro_names(), builder };
+            projects.insert(project.name.clone(), side);
+        }
+        Ok(Self {
+            settings: Settings {
+                agrees: config.checks.agrees,
+                float_tolerance: config.checks.float_tolerance,
+                macros: config.checks.macros.clone(),
+                search: Duration::from_secs_f64(config.checks.search_seconds.max(0.1)),
+            },
+            projects,
+            duckdb: tools.as_ref().map(|tools| Pool::new(&tools.duckdb, &SessionLimits::default(), workers)),
+            goldens: cases.iter().map(|case| (case.id.clone(), OnceCell::new())).collect(),
+            builds: Mutex::default(),
+            versions: tools.as_ref().map(versions).unwrap_or_default(),
+        })
+    }
+
+    /// Versions of the tools that judge.
+    pub fn versions(&self) -> BTreeMap<String, String> {
+        self.versions.clone()
+    }
+
+    /// The golden of a case, built once.
+    async fn golden(&self, case: &Case, builder: &Builder) -> Arc<GoldenBuild> {
+        let build = || async { Arc::new(GoldenBuild::new(builder, case).await) };
+        match self.goldens.get(&case.id) {
+            Some(cell) => Arc::clone(cell.get_or_init(build).await),
+            None => build().await,
+        }
+    }
+
+    /// A candidate's build, made once however many answers hold it.
+    async fn built(
+        &self,
+        case: &Case,
+        candidate: &Candidate,
+        builder: &Builder,
+        golden: &GoldenBuild,
+    ) -> Arc<Built> {
+        let key = format!("{:?}", (&case.id, &candidate.sql, &candidate.schema_yaml, &candidate.tests));
+        let cell = {
+            let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(builds.entry(*blake3::hash(key.as_bytes()).as_bytes()).or_default())
+        };
+        let tolerance = self.settings.float_tolerance;
+        let build = || async { Arc::new(Built::new(builder, case, candidate, golden, tolerance).await) };
+        Arc::clone(cell.get_or_init(build).await)
+    }
+
+    /// The checks that need dbt; skipped where it is not there, or may not be given this candidate.
+    async fn dynamic(
+        &self,
+        case: &Case,
+        candidate: &Candidate,
+        refused: Option<&str>,
+    ) -> (Option<Arc<Built>>, Option<Arc<GoldenBuild>>, Vec<CheckResult>) {
+        const DYNAMIC: [CheckId; 6] = [
+            CheckId::Compile,
+            CheckId::Run,
+            CheckId::Tests,
+            CheckId::Columns,
+            CheckId::Rows,
+            CheckId::Idempotent,
+        ];
+        let skip = |why: &str| DYNAMIC.into_iter().map(|check| CheckResult::skipped(check, why)).collect();
+        let Some(builder) = self.projects.get(&case.project.name).and_then(|side| side.builder.as_ref())
+        else {
+            return (None, None, skip("dbt is not run"));
+        };
+        if let Some(why) = refused {
+            return (None, None, skip(why));
+        }
+        let golden = self.golden(case, builder).await;
+        let built = self.built(case, candidate, builder, &golden).await;
+        let checks = built.checks.clone();
+        (Some(built), Some(golden), checks)
+    }
+}
+
+impl Assess for Judge {
+    async fn assess(&self, case: &Case, answer: &Answer) -> Assessment {
+        let (contract, candidate) = contract::check(answer);
+        let Some(candidate) = candidate else { return Assessment::only(contract) };
+        let name = name::check(&candidate.model_name, &case.model);
+        let safety = safety::check(&candidate, &self.policy(case));
+        let refused = [
+            (&safety, "the candidate is not safe to run"),
+            (&name, "the model has another name than the one that was asked for"),
+        ];
+        let refused =
+            refused.into_iter().find(|(check, _)| check.outcome == Outcome::Failed).map(|(_, why)| why);
+        let (built, golden, dynamic) = self.dynamic(case, &candidate, refused).await;
+        let columns = built.as_ref().and_then(|built| built.columns.as_deref());
+        let (properties, faults) = yaml::read(&candidate.schema_yaml);
+        let mut comparison = self.compare(case, &candidate, golden.as_deref(), refused.is_none()).await;
+        meaning::learn(&mut comparison, built.as_ref().and_then(|built| built.same_rows));
+        let golden_columns = golden.as_deref().map_or(&[][..], GoldenBuild::columns);
+        let mut checks = vec![
+            contract,
+            name,
+            safety,
+            sources::check(&candidate.sql, &case.model, &case.approved, case.dialect),
+            yaml::check(&properties, faults, &case.model, columns),
+            required_tests::check(&case.required_tests, &properties, &case.model, &candidate.tests),
+        ];
+        checks.extend(dynamic);
+        checks.push(materialization::check(
+            built.as_ref().and_then(|built| built.materialized.as_deref()),
+            case.materialized.as_deref(),
+        ));
+        checks.push(pii::check(&case.pii, columns, golden_columns));
+        if let Some(rows) = checks.iter_mut().find(|result| result.check == CheckId::Rows) {
+            meaning::weigh(rows, &comparison, self.settings.agrees);
+        }
+        Assessment { checks, golden: Some(comparison), candidate: Some(candidate) }
+    }
+}
+
+impl Judge {
+    fn policy(&self, case: &Case) -> Policy {
+        let project_macros = self.projects.get(&case.project.name).map(|side| side.macros.clone());
+        Policy {
+            dialect: case.dialect,
+            model: case.model.clone(),
+            macros: self.settings.macros.clone(),
+            project_macros: project_macros.unwrap_or_default(),
+        }
+    }
+
+    /// What the candidate's SQL means beside the golden's.
+    async fn compare(
+        &self,
+        case: &Case,
+        candidate: &Candidate,
+        golden: Option<&GoldenBuild>,
+        may_run: bool,
+    ) -> Comparison {
+        let side = self.projects.get(&case.project.name);
+        let empty = Schema::default();
+        let schema = side.map_or(&empty, |side| &side.schema);
+        let columns = golden.map_or(&[][..], GoldenBuild::columns);
+        let pool = self.duckdb.as_ref().filter(|_| may_run);
+        meaning::compare(case, candidate, schema, columns, pool, self.settings.search).await
+    }
+}
+
+/// The folder that the tools environment is below; absolute, since children run in folders of their own.
+fn root(config: &Config) -> Result<PathBuf, Diagnostics> {
+    let root = if config.root.as_os_str().is_empty() { Path::new(".") } else { &config.root };
+    std::path::absolute(root).map_err(|error| {
+        Diagnostic::new("E_ROOT", format!("the folder of the configuration cannot be found: {error}")).into()
+    })
+}
+
+fn environment(
+    config: &Config,
+    root: &Path,
+    progress: &(impl Fn(&str) + Sync),
+) -> Result<Tools, Diagnostics> {
+    let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| config.resolve(path));
+    let existing = Existing {
+        dbt: given(&config.tools.dbt),
+        duckdb: given(&config.tools.duckdb),
+        python: given(&config.tools.python),
+    };
+    ensure(root, &existing, progress).map_err(|error| error.diagnostic().into())
+}
+
+fn limits(config: &Config) -> BuildLimits {
+    let seconds = config.dbt.timeout_seconds.max(1);
+    BuildLimits {
+        wall: Duration::from_secs(seconds),
+        cpu: Duration::from_secs(seconds),
+        ..BuildLimits::default()
+    }
+}
+
+/// A count from the configuration, 0 meaning one a core.
+fn or_cores(count: usize) -> usize {
+    match count {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    }
+}
+
+/// What is known about the relations of a case's project, under the names that rendered SQL has for them.
+fn schema(case: &Case, types: &Types) -> Result<Schema, Diagnostics> {
+    let project = &case.project.dbt;
+    let name = |relation: &Relation| match relation {
+        Relation::Ref(name) => name.clone(),
+        Relation::Source(source, table) => format!("{source}.{table}"),
+    };
+    Ok(facts::schema(project, &project.properties()?, types, &name))
+}
+
+fn versions(tools: &Tools) -> BTreeMap<String, String> {
+    let versions = &tools.versions;
+    let mut named: BTreeMap<String, String> = [
+        ("dbt-core", &versions.dbt_core),
+        ("dbt-duckdb", &versions.dbt_duckdb),
+        ("duckdb", &versions.duckdb),
+    ]
+    .into_iter()
+    .map(|(name, version)| (name.to_owned(), version.clone()))
+    .collect();
+    for (name, version) in [("sqlfluff", &versions.sqlfluff), ("sqruff", &versions.sqruff)] {
+        named.extend(version.clone().map(|version| (name.to_owned(), version)));
+    }
+    named
+}
