@@ -10,6 +10,7 @@ pub mod facts;
 pub(crate) mod functions;
 pub mod jinja;
 pub mod lower;
+pub mod model;
 pub mod normalize;
 pub mod parse;
 pub mod policy;

@@ -38,3 +38,18 @@ pub fn explain(golden: &str, candidate: &str, schema: &Schema, dialect: Dialect)
     }
     Some(explanation)
 }
+
+/// The output columns that a query's text tells, in order and in lower case; `None` where it does not tell all of them.
+pub fn columns(sql: &str, dialect: Dialect) -> Option<Vec<String>> {
+    let query = parse_query(sql, dialect).ok()?;
+    Lower::new(&Schema::default()).query(&query, None).names()
+}
+
+/// What is said where there is no difference: `restructured` when more than the spelling differs.
+pub fn cosmetic(restructured: bool) -> Change {
+    let mut change = words::cosmetic();
+    if restructured {
+        "the query is written otherwise and means the same".clone_into(&mut change.message);
+    }
+    change
+}

@@ -27,7 +27,8 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 
 use super::Dialect;
-use super::parse::quote_identifier;
+use super::parse::{parse_query, quote_identifier};
+use super::relations::relations;
 pub use calls::{JinjaUse, Uses, scan};
 
 /// Longest template that is read, in bytes.
@@ -44,7 +45,8 @@ const RECURSION: usize = 100;
 /// Relations are rendered as short, stable names that a [`Schema`](super::Schema) can be keyed by, the same for every
 /// project and target: `ref('x')` and `ref('package', 'x')` as `x`, `ref('x', v=2)` as `x_v2`, `source('a', 'b')` as `a.b`,
 /// `this` as the model's name. A part that is no plain lower-case identifier, or is a reserved word, is quoted in the manner of the dialect;
-/// the schema's key is the text without the quotes. [`Context::relations`] overrides single relations.
+/// the schema's key is the text without the quotes. Where a CTE of the same name would hide a model that is read, the model is rendered as
+/// `main.x`. [`Context::relations`] overrides single relations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Context {
     /// The dialect, for quoting and type names.
@@ -247,6 +249,59 @@ impl Recorder {
 /// # Errors
 /// See [`JinjaFault`]; line and column are those of the template.
 pub fn render(source: &str, context: &Context) -> Result<Rendered, JinjaFault> {
+    let rendered = render_once(source, context)?;
+    let hidden = hidden_by_ctes(source, context, &rendered);
+    if hidden.is_empty() {
+        return Ok(rendered);
+    }
+    let mut context = context.clone();
+    for (key, name) in hidden {
+        context.relations.insert(key, relation_text(&["main", &name], context.dialect));
+    }
+    render_once(source, &context)
+}
+
+/// Models that are read where a CTE of their name is in sight, as (key of [`Context::relations`], name): dbt writes them with
+/// their schema, so no CTE can hide them.
+fn hidden_by_ctes(source: &str, context: &Context, rendered: &Rendered) -> Vec<(String, String)> {
+    let candidates: Vec<(String, String)> = rendered
+        .refs
+        .iter()
+        .map(|reference| {
+            let version =
+                reference.version.as_ref().map_or_else(String::new, |version| format!("_v{version}"));
+            (format!("ref:{reference}"), format!("{}{version}", reference.name))
+        })
+        .chain(rendered.uses_this.then(|| ("this".to_owned(), context.model.clone())))
+        .filter(|(key, _)| !context.relations.contains_key(key))
+        .collect();
+    if candidates.is_empty() || !rendered.sql.to_ascii_lowercase().contains("with") {
+        return Vec::new();
+    }
+    let names = |text: &str| -> Option<Vec<String>> {
+        let query = parse_query(text, context.dialect).ok()?;
+        Some(relations(&query, context.dialect).into_iter().map(|relation| relation.name).collect())
+    };
+    let mut marked = context.clone();
+    for (i, (key, _)) in candidates.iter().enumerate() {
+        marked.relations.insert(key.clone(), format!("assay_relation_{i}"));
+    }
+    let Some(plain) = names(&rendered.sql) else { return Vec::new() };
+    let Some(marked) = render_once(source, &marked).ok().and_then(|rendered| names(&rendered.sql)) else {
+        return Vec::new();
+    };
+    let count = |names: &[String], name: &str| names.iter().filter(|known| *known == name).count();
+    candidates
+        .into_iter()
+        .enumerate()
+        .filter(|(i, (_, name))| {
+            count(&plain, name) < count(&marked, name) + count(&marked, &format!("assay_relation_{i}"))
+        })
+        .map(|(_, candidate)| candidate)
+        .collect()
+}
+
+fn render_once(source: &str, context: &Context) -> Result<Rendered, JinjaFault> {
     if source.len() > MAX_SOURCE {
         return Err(JinjaFault::limit(format!("the template is longer than {MAX_SOURCE} bytes")));
     }
