@@ -55,7 +55,7 @@ fn first_failed(prompts: &[PromptSummary], width: usize) -> Option<String> {
     if failing.is_empty() {
         return None;
     }
-    let mut head = vec!["first failed check".to_owned()];
+    let mut head = vec!["first failed".to_owned()];
     head.extend(prompts.iter().map(|p| one_line(&p.name)));
     let mut rows = vec![head];
     for check in failing {

@@ -142,6 +142,18 @@ fn html_is_one_file_that_loads_nothing() {
 }
 
 #[test]
+fn a_thousand_results_stay_under_five_megabytes() {
+    let report = fixture::report();
+    let results = (0..17)
+        .flat_map(|trial| report.results.iter().map(move |r| CaseResult { trial, ..r.clone() }))
+        .map(|r| CaseResult { candidate_sql: r.candidate_sql.map(|sql| format!("{sql}-- {}", r.trial)), ..r })
+        .collect::<Vec<_>>();
+    assert!(results.len() > 1_000);
+    let html = Report::new(report.run, fixture::prompts(), report.cases, results, &[]).to_html();
+    assert!(html.len() < 5_000_000, "{} bytes", html.len());
+}
+
+#[test]
 fn html_without_results_prompts_or_history_says_so() {
     let empty = Report::new(RunInfo::default(), vec![], vec![], vec![], &[]);
     let html = empty.to_html();

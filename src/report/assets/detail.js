@@ -43,9 +43,26 @@ function section(title, ...content) {
   return h("section", {}, h("h2", {}, title), content);
 }
 
+/** Runs of checks that were skipped for one reason, as one entry. */
+function grouped(checks) {
+  const groups = [];
+  for (const check of checks) {
+    const reason = check.outcome === "skipped" ? ((check.findings || [])[0] || {}).message || "" : null;
+    const last = groups[groups.length - 1];
+    if (reason !== null && last && last.reason === reason) last.checks.push(check);
+    else groups.push({ reason, checks: [check] });
+  }
+  return groups;
+}
+
 function checkList(checks) {
   const longest = Math.max(0.001, ...checks.map((c) => c.seconds || 0));
-  return h("ul", { class: "checks" }, checks.map((check) => {
+  return h("ul", { class: "checks" }, grouped(checks).map(({ reason, checks: together }) => {
+    const check = together[0];
+    if (together.length > 1) {
+      return h("li", { class: "skipped" }, h("span", { class: "letter", title: "skipped" }, "S"),
+        h("span", { class: "name" }, together.map((c) => c.check).join(", ")), h("span"), h("div", { class: "found" }, rich(reason)));
+    }
     const findings = check.findings || [];
     const width = check.seconds ? Math.max(1, check.seconds / longest * 100) : 0;
     return h("li", { class: check.outcome + (check.check === "lint" ? " advisory" : "") },
@@ -116,14 +133,14 @@ function meaning(golden) {
 function usage(result) {
   const rows = [];
   const add = (name, value) => { if (value !== null && value !== undefined) rows.push(h("dt", {}, name), h("dd", {}, String(value))); };
-  if (result.latency !== null) add("latency", result.latency < 1000 ? `${result.latency} ms` : `${(result.latency / 1000).toFixed(1)} s`);
+  if (result.latency != null) add("latency", result.latency < 1000 ? `${result.latency} ms` : `${(result.latency / 1000).toFixed(1)} s`);
   const u = result.usage || {};
   add("tokens in", u.input);
   add("of these cached", u.cached_input || null);
   add("tokens out", u.output);
   add("of these reasoning", u.reasoning || null);
   add("ended by", result.finish);
-  if (result.score !== null) add("score", result.score.toFixed(2));
+  if (result.score != null) add("score", result.score.toFixed(2));
   return rows.length ? section("Answer", h("dl", { class: "kv" }, rows)) : null;
 }
 

@@ -24,7 +24,7 @@ const LONGEST_PAINTED = 4000;
 /** The tokens of one line as [start, end, class]; `state` carries open comments to the next line. */
 function tokens(line, state, language) {
   const found = [];
-  if (line.length > LONGEST_PAINTED) return found;
+  if (language === "text" || line.length > LONGEST_PAINTED) return found;
   let at = 0;
   while (at < line.length) {
     if (state.until) {

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::MOST_CHARS;
+use crate::check::outcome::CheckResult;
 use crate::report::diff::diff;
 use crate::report::model::{CaseInfo, Report};
 use crate::report::text::{cut, visible};
@@ -62,14 +63,14 @@ fn result(result: &CaseResult, case: Option<&CaseInfo>, texts: &mut Texts) -> Va
         diff(&shown(golden), &shown(candidate))
     };
     let (sql, yaml) = (result.candidate_sql.as_deref(), result.candidate_yaml.as_deref());
-    json!({
+    compact(json!({
         "case": result.case,
         "prompt": result.prompt,
         "trial": result.trial,
         "status": result.status,
         "first": result.first_failed,
         "score": result.score,
-        "checks": result.checks,
+        "checks": result.checks.iter().map(check).collect::<Vec<_>>(),
         "golden": result.golden,
         "usage": result.usage,
         "latency": result.latency_ms,
@@ -83,5 +84,29 @@ fn result(result: &CaseResult, case: Option<&CaseInfo>, texts: &mut Texts) -> Va
         "answer": texts.add(result.answer.as_deref()),
         "diff": against(case.map(|c| c.golden_sql.as_str()), sql),
         "yamlDiff": against(case.and_then(|c| c.golden_yaml.as_deref()), yaml),
-    })
+    }))
+}
+
+fn check(check: &CheckResult) -> Value {
+    compact(json!({
+        "check": check.check,
+        "outcome": check.outcome,
+        "findings": check.findings,
+        "seconds": (check.seconds * 1e4).round() / 1e4,
+    }))
+}
+
+/// An object without the fields that say nothing: a page of a thousand results is mostly such fields.
+fn compact(value: Value) -> Value {
+    let says_something = |value: &Value| match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
+    };
+    match value {
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().filter(|(_, value)| says_something(value)).collect())
+        }
+        other => other,
+    }
 }
