@@ -104,6 +104,8 @@ pub struct Arena {
     pub volatile: bool,
     /// Too deep or too large: nothing is concluded from what is in here.
     pub overflow: bool,
+    /// Columns that a filter below keeps free of NULL, as seen from above that filter.
+    pub derived: ColSet,
     /// Declared facts that a rule made use of, by index.
     pub used_facts: std::collections::BTreeSet<usize>,
 }
@@ -124,6 +126,7 @@ impl Arena {
             subs: Vec::new(),
             volatile: false,
             overflow: false,
+            derived: ColSet::default(),
             used_facts: std::collections::BTreeSet::new(),
         }
     }
@@ -172,6 +175,11 @@ impl Arena {
         self.depths.push(depth + 1);
         self.ids.insert(node, id);
         id
+    }
+
+    /// The expression with this node, if there is one.
+    pub fn existing(&self, node: &Node) -> Option<ExprId> {
+        self.ids.get(node).copied()
     }
 
     /// Number of expressions so far: a measure of the work done.
@@ -238,6 +246,11 @@ impl Arena {
     pub fn new_sub(&mut self, sub: Sub) -> SubId {
         self.subs.push(sub);
         SubId(self.subs.len() as u32 - 1)
+    }
+
+    /// The subquery with this number, if there is one.
+    pub fn try_sub(&self, number: u32) -> Option<&Sub> {
+        self.subs.get(number as usize)
     }
 
     /// A subquery.
@@ -331,6 +344,9 @@ impl Arena {
         match self.node(expr) {
             Node::Col(col) => {
                 let info = self.col(*col);
+                if self.derived.contains(*col) {
+                    return extended.contains(*col);
+                }
                 facts.extend(info.fact);
                 info.nullable || extended.contains(*col)
             }

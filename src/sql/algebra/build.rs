@@ -80,6 +80,7 @@ impl Arena {
         flat.sort_unstable();
         flat.dedup();
         if flat.len() > 1 {
+            self.join_comparisons(&mut flat, and);
             self.absorb(&mut flat, and);
         }
         match flat.as_slice() {
@@ -92,6 +93,34 @@ impl Arena {
         }
         let list = flat.into_boxed_slice();
         self.intern(if and { Node::And(list) } else { Node::Or(list) })
+    }
+
+    /// `a < b OR b < a` is `a <> b`, `a < b OR a = b` is `a <= b`, `a <= b AND b <= a` is `a = b`.
+    fn join_comparisons(&mut self, flat: &mut Vec<ExprId>, and: bool) {
+        let mut at = 0;
+        'members: while at < flat.len() {
+            if let Node::Cmp(op, a, b) = *self.node(flat[at]) {
+                for other in at + 1..flat.len() {
+                    let Node::Cmp(other_op, c, d) = *self.node(flat[other]) else { continue };
+                    let crossed = (a, b) == (d, c);
+                    let aligned = (a, b) == (c, d) || crossed;
+                    let joined = match (and, op, other_op) {
+                        (false, CmpOp::Lt, CmpOp::Lt) if crossed => self.cmp(CmpOp::Ne, a, b),
+                        (true, CmpOp::Le, CmpOp::Le) if crossed => self.cmp(CmpOp::Eq, a, b),
+                        (false, CmpOp::Lt, CmpOp::Eq) if aligned => self.cmp(CmpOp::Le, a, b),
+                        (false, CmpOp::Eq, CmpOp::Lt) if aligned => self.cmp(CmpOp::Le, c, d),
+                        _ => continue,
+                    };
+                    flat.remove(other);
+                    flat[at] = joined;
+                    flat.sort_unstable();
+                    flat.dedup();
+                    at = 0;
+                    continue 'members;
+                }
+            }
+            at += 1;
+        }
     }
 
     /// `p AND (p OR q)` is `p`, and the other way round; both hold in three-valued logic.
@@ -188,6 +217,13 @@ impl Arena {
             }
             _ => self.intern(Node::IsNull(expr)),
         }
+    }
+
+    /// `col IS NOT NULL`, also where the column is known not to be NULL.
+    pub fn intern_not_null(&mut self, col: Col) -> ExprId {
+        let column = self.column(col);
+        let test = self.intern(Node::IsNull(column));
+        self.intern(Node::Not(test))
     }
 
     fn any_null(&mut self, list: &[ExprId]) -> ExprId {
@@ -289,7 +325,7 @@ impl Arena {
     }
 
     /// What a condition is where only TRUE counts.
-    fn condition(&mut self, expr: ExprId) -> ExprId {
+    pub fn condition(&mut self, expr: ExprId) -> ExprId {
         match self.node(expr).clone() {
             Node::IsTrue(inner) => self.condition(inner),
             Node::Const(Const::Null) => self.boolean(false),

@@ -418,6 +418,12 @@ impl Substitution {
         self.memo.clear();
     }
 
+    /// Forgets the replacement of a column.
+    pub fn remove(&mut self, col: Col) {
+        self.map.remove(&col);
+        self.memo.clear();
+    }
+
     /// Replaces a whole subexpression.
     pub fn set_expr(&mut self, from: ExprId, to: ExprId) {
         self.exprs.insert(from, to);
@@ -516,5 +522,172 @@ impl Substitution {
             *changed |= mapped != e;
             mapped
         });
+        self.apply_classes(arena, block, changed);
+    }
+
+    /// A class with a member that is replaced is written out as equalities again.
+    fn apply_classes(&mut self, arena: &mut Arena, block: &mut Block, changed: &mut bool) {
+        for class in std::mem::take(&mut block.equal) {
+            if !class.iter().any(|col| self.map.contains_key(col)) {
+                block.equal.push(class);
+                continue;
+            }
+            *changed = true;
+            let members: Vec<ExprId> = class
+                .iter()
+                .map(|col| {
+                    let column = arena.column(*col);
+                    self.apply(arena, column)
+                })
+                .collect();
+            for member in &members[1..] {
+                let equal = arena.cmp(super::CmpOp::Eq, members[0], *member);
+                block.filters.push(equal);
+            }
+        }
+        for outer in &mut block.outers {
+            self.apply_classes(arena, &mut outer.right, changed);
+        }
+        for source in &mut block.sources {
+            match source {
+                Source::Scan(_) | Source::Values(_) => {}
+                Source::Aggregate(aggregate) => self.apply_classes(arena, &mut aggregate.input, changed),
+                Source::Window(window) => self.apply_classes(arena, &mut window.input, changed),
+                Source::Union(union) => {
+                    for branch in &mut union.branches {
+                        self.apply_classes(arena, &mut branch.block, changed);
+                    }
+                }
+                Source::SetOp(op) => {
+                    self.apply_classes(arena, &mut op.left.block, changed);
+                    self.apply_classes(arena, &mut op.right.block, changed);
+                }
+                Source::Full(full) => {
+                    self.apply_classes(arena, &mut full.left, changed);
+                    self.apply_classes(arena, &mut full.right, changed);
+                }
+                Source::Limit(limit) => self.apply_classes(arena, &mut limit.input, changed),
+                Source::Opaque(opaque) => {
+                    for input in &mut opaque.inputs {
+                        self.apply_classes(arena, &mut input.block, changed);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Arena {
+    /// Gives a subquery new columns, so that it may stand beside another copy of itself.
+    pub fn refresh(&mut self, sub: &mut Sub) {
+        let mut renamed = Substitution::default();
+        self.rename_block(&mut sub.block, &mut renamed);
+        let mut changed = false;
+        renamed.apply_block(self, &mut sub.block, &mut changed);
+        for e in &mut sub.outputs {
+            *e = renamed.apply(self, *e);
+        }
+    }
+
+    fn rename(&mut self, col: &mut Col, renamed: &mut Substitution) {
+        let info = *self.col(*col);
+        let fresh = self.new_col(info.name, info.data_type, info.nullable);
+        *self.col_mut(fresh) = info;
+        if self.derived.contains(*col) {
+            self.derived.insert(fresh);
+        }
+        let column = self.column(fresh);
+        renamed.set(*col, column);
+        *col = fresh;
+    }
+
+    fn rename_block(&mut self, block: &mut Block, renamed: &mut Substitution) {
+        for source in &mut block.sources {
+            match source {
+                Source::Scan(scan) => {
+                    let old = self.scan(*scan).clone();
+                    *scan = self.new_scan(old.table);
+                    for (position, col) in old.cols {
+                        let fresh = self.scan_col(*scan, position);
+                        if self.derived.contains(col) {
+                            self.derived.insert(fresh);
+                        }
+                        let column = self.column(fresh);
+                        renamed.set(col, column);
+                    }
+                }
+                Source::Values(values) => values.cols.iter_mut().for_each(|col| self.rename(col, renamed)),
+                Source::Aggregate(aggregate) => {
+                    self.rename_block(&mut aggregate.input, renamed);
+                    for (col, _) in aggregate.keys.iter_mut().chain(&mut aggregate.aggs) {
+                        self.rename(col, renamed);
+                    }
+                }
+                Source::Window(window) => {
+                    self.rename_block(&mut window.input, renamed);
+                    window.funcs.iter_mut().for_each(|(col, _)| self.rename(col, renamed));
+                }
+                Source::Union(union) => {
+                    union
+                        .branches
+                        .iter_mut()
+                        .for_each(|branch| self.rename_block(&mut branch.block, renamed));
+                    union.cols.iter_mut().for_each(|col| self.rename(col, renamed));
+                }
+                Source::SetOp(op) => {
+                    self.rename_block(&mut op.left.block, renamed);
+                    self.rename_block(&mut op.right.block, renamed);
+                    op.cols.iter_mut().for_each(|col| self.rename(col, renamed));
+                }
+                Source::Full(full) => {
+                    self.rename_block(&mut full.left, renamed);
+                    self.rename_block(&mut full.right, renamed);
+                    self.rename(&mut full.left_marker, renamed);
+                    self.rename(&mut full.right_marker, renamed);
+                }
+                Source::Limit(limit) => self.rename_block(&mut limit.input, renamed),
+                Source::Opaque(opaque) => {
+                    opaque.inputs.iter_mut().for_each(|input| self.rename_block(&mut input.block, renamed));
+                    opaque.cols.iter_mut().for_each(|col| self.rename(col, renamed));
+                }
+            }
+        }
+        for outer in &mut block.outers {
+            self.rename_block(&mut outer.right, renamed);
+            self.rename(&mut outer.marker, renamed);
+        }
+    }
+
+    /// Whether a column is made inside a subquery of the block's expressions (rather than outside the block).
+    pub fn is_local_to_sub(&self, col: Col, block: &Block) -> bool {
+        let mut found = false;
+        walk_block(block, &mut |e| found = found || self.made_in_subs(e, col));
+        found
+    }
+
+    fn made_in_subs(&self, e: ExprId, col: Col) -> bool {
+        let made = |sub: &Sub| {
+            let mut set = ColSet::default();
+            self.made_in_block(&sub.block, &mut set);
+            set.contains(col)
+                || self.is_local_to_sub(col, &sub.block)
+                || sub.outputs.iter().any(|e| self.made_in_subs(*e, col))
+        };
+        match self.node(e) {
+            Node::Exists(sub) | Node::Scalar(sub) => made(self.sub(*sub)),
+            Node::In(left, sub) => made(self.sub(*sub)) || left.iter().any(|e| self.made_in_subs(*e, col)),
+            node => {
+                let mut found = false;
+                children(node, &mut |child| found = found || self.made_in_subs(child, col));
+                found
+            }
+        }
+    }
+
+    fn made_in_block(&self, block: &Block, into: &mut ColSet) {
+        self.visible(block, into);
+        for inner in inner_blocks(block) {
+            self.made_in_block(inner, into);
+        }
     }
 }

@@ -72,15 +72,28 @@ impl<'a> Colours<'a> {
     pub(super) fn block(&mut self, block: &Block, extra: &[(u64, ExprId)]) -> u64 {
         self.depth += 1;
         let mut atoms = Atoms { colours: Vec::new(), cols: Vec::new() };
-        let on: Vec<(u64, ExprId)> = Vec::new();
         for source in &block.sources {
-            atoms.colours.push(self.source(source, extra));
             let mut cols = ColSet::default();
             self.arena.visible_source(source, &mut cols);
             atoms.cols.push(cols);
         }
+        // A source that reads its neighbours gets its colour, and is written, after them.
+        let dependent: Vec<bool> = block
+            .sources
+            .iter()
+            .enumerate()
+            .map(|(index, source)| self.reads_neighbours(source, index, &atoms.cols))
+            .collect();
+        atoms.colours = vec![0; block.sources.len()];
+        for last in [false, true] {
+            for (index, source) in block.sources.iter().enumerate() {
+                if dependent[index] == last {
+                    atoms.colours[index] = self.source(source, extra);
+                }
+            }
+        }
         for outer in &block.outers {
-            let inner: Vec<_> = on.iter().copied().chain(outer.on.iter().map(|e| (7, *e))).collect();
+            let inner: Vec<_> = outer.on.iter().map(|e| (7, *e)).collect();
             let colour = self.block(&outer.right, &inner);
             atoms.colours.push(mix(colour, 0x0b));
             let mut cols = self.arena.visible_set(&outer.right);
@@ -95,11 +108,23 @@ impl<'a> Colours<'a> {
         let colours = self.resolve(block, extra, atoms.colours.clone(), &atoms, &inside);
         self.paint(&colours, &inside, block);
         let mut order: Vec<usize> = (0..colours.len()).collect();
-        order.sort_by_key(|index| (*index >= block.sources.len(), colours[*index]));
+        order.sort_by_key(|index| {
+            let late = dependent.get(*index).copied().unwrap_or(false);
+            (*index >= block.sources.len(), late, colours[*index])
+        });
         self.orders.insert(std::ptr::from_ref(block), order);
         let hash = self.block_hash(block, &colours, &[]);
         self.depth -= 1;
         hash
+    }
+
+    fn reads_neighbours(&self, source: &Source, index: usize, cols: &[ColSet]) -> bool {
+        if matches!(source, Source::Scan(_)) || cols.len() < 2 {
+            return false;
+        }
+        let mut read = ColSet::default();
+        super::super::algebra::map::walk_source(source, &mut |e| self.arena.collect_columns(e, &mut read));
+        cols.iter().enumerate().any(|(other, cols)| other != index && cols.intersects(&read))
     }
 
     /// Columns get the colour of their source mixed with what they are inside it; equal columns get one colour.

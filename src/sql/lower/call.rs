@@ -80,7 +80,11 @@ impl<'a> Lowerer<'a> {
             // Only aggregates have these: an aggregate that is not in the list.
             return Err(BindFault::unsupported(format!("the function {name} with aggregate clauses")));
         }
-        if functions::set_returning(&name) {
+        if matches!(name.as_str(), "unnest" | "explode") && args.len() == 1 {
+            let args = self.arguments(&args)?;
+            return self.add_rows("unnest", args);
+        }
+        if functions::set_returning(&name) && !matches!(name.as_str(), "generate_series") {
             return Err(BindFault::unsupported(format!("{name} in an expression")));
         }
         let args = self.arguments(&args)?;

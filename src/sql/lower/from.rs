@@ -62,6 +62,7 @@ impl<'a> Lowerer<'a> {
             JoinOperator::Anti(c) | JoinOperator::LeftAnti(c) => (Kind::Semi { anti: true }, c),
             other => return Err(BindFault::unsupported(join_name(other))),
         };
+        let mut merged_names = Vec::new();
         let on = match constraint {
             JoinConstraint::On(expr) => {
                 let on = self.expr(expr)?;
@@ -70,14 +71,20 @@ impl<'a> Lowerer<'a> {
             JoinConstraint::None => Vec::new(),
             JoinConstraint::Using(names) => {
                 let names = names.iter().map(|name| self.last_part(name)).collect::<Result<Vec<_>>>()?;
-                self.using(&names, kind, first, middle)?
+                merged_names = names;
+                self.using(&merged_names, first, middle)?
             }
             JoinConstraint::Natural => {
-                let names = self.common_names(first, middle)?;
-                self.using(&names, kind, first, middle)?
+                merged_names = self.common_names(first, middle)?;
+                self.using(&merged_names, first, middle)?
             }
         };
-        self.combine(kind, left, right, on, first, middle)
+        let block = self.combine(kind, left, right, on, first, middle);
+        // Only now: beyond an outer join the columns of the nullable side are other expressions.
+        if !matches!(kind, Kind::Semi { .. }) {
+            self.merge_names(&merged_names, kind, first, middle)?;
+        }
+        Ok(block)
     }
 
     fn combine(
@@ -88,9 +95,9 @@ impl<'a> Lowerer<'a> {
         on: Vec<ExprId>,
         first: usize,
         middle: usize,
-    ) -> Result<Block> {
+    ) -> Block {
         let name = self.arena.sym("matched");
-        Ok(match kind {
+        match kind {
             Kind::Inner => {
                 let mut block = cross(left, right);
                 block.filters.extend(on);
@@ -129,7 +136,7 @@ impl<'a> Lowerer<'a> {
                 block.filters.push(filter);
                 block
             }
-        })
+        }
     }
 
     fn outer(&mut self, mut left: Block, mut right: Block, mut on: Vec<ExprId>, marker: Col) -> Block {
@@ -186,45 +193,60 @@ impl<'a> Lowerer<'a> {
             .collect())
     }
 
-    fn using(&mut self, names: &[String], kind: Kind, first: usize, middle: usize) -> Result<Vec<ExprId>> {
+    /// The equalities that USING stands for.
+    fn using(&mut self, names: &[String], first: usize, middle: usize) -> Result<Vec<ExprId>> {
+        let last = self.entries().len();
         let mut on = Vec::with_capacity(names.len());
         for name in names {
-            let sym = self.arena.sym(name);
-            let mut entries = std::mem::take(self.entries());
-            let mut side = |from: usize, to: usize| -> Result<(usize, ExprId)> {
-                let mut found = Vec::new();
-                for (index, entry) in entries.iter().enumerate().take(to).skip(from) {
-                    if entry.hidden.contains(&sym) {
-                        continue;
-                    }
-                    match entry.merged.iter().find(|(merged, _)| *merged == sym) {
-                        Some((_, expr)) => found.push((index, *expr)),
-                        None => found
-                            .extend(entry.find(&mut self.arena, name).into_iter().map(|expr| (index, expr))),
-                    }
-                }
-                match found.as_slice() {
-                    [one] => Ok(*one),
-                    [] => Err(BindFault::MissingColumn { name: name.clone(), tables: Vec::new() }),
-                    _ => Err(BindFault::AmbiguousColumn { name: name.clone(), tables: Vec::new() }),
-                }
-            };
-            let last = entries.len();
-            let (left_at, left) = side(first, middle)?;
-            let (right_at, right) = side(middle, last)?;
+            let (_, left) = self.using_side(name, first, middle)?;
+            let (_, right) = self.using_side(name, middle, last)?;
             on.push(self.arena.cmp(CmpOp::Eq, left, right));
+        }
+        Ok(on)
+    }
+
+    /// The one column of this name among some of the entries, and which of them has it.
+    fn using_side(&mut self, name: &str, from: usize, to: usize) -> Result<(usize, ExprId)> {
+        let sym = self.arena.sym(name);
+        let entries = std::mem::take(self.entries());
+        let mut found = Vec::new();
+        for (index, entry) in entries.iter().enumerate().take(to).skip(from) {
+            if entry.hidden.contains(&sym) {
+                continue;
+            }
+            match entry.merged.iter().find(|(merged, _)| *merged == sym) {
+                Some((_, expr)) => found.push((index, *expr)),
+                None => found.extend(entry.find(&mut self.arena, name).into_iter().map(|expr| (index, expr))),
+            }
+        }
+        *self.entries() = entries;
+        let name = name.to_owned();
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(BindFault::MissingColumn { name, tables: Vec::new() }),
+            _ => Err(BindFault::AmbiguousColumn { name, tables: Vec::new() }),
+        }
+    }
+
+    /// Unqualified, a column of USING is one column.
+    fn merge_names(&mut self, names: &[String], kind: Kind, first: usize, middle: usize) -> Result<()> {
+        let last = self.entries().len();
+        for name in names {
+            let sym = self.arena.sym(name);
+            let (left_at, left) = self.using_side(name, first, middle)?;
+            let (right_at, right) = self.using_side(name, middle, last)?;
             let merged = match kind {
                 Kind::Right => right,
                 Kind::Full => self.arena.coalesce(&[left, right]),
                 _ => left,
             };
+            let entries = self.entries();
             entries[right_at].hidden.push(sym);
             entries[right_at].merged.retain(|(other, _)| *other != sym);
             entries[left_at].merged.retain(|(other, _)| *other != sym);
             entries[left_at].merged.push((sym, merged));
-            *self.entries() = entries;
         }
-        Ok(on)
+        Ok(())
     }
 
     fn factor(&mut self, factor: &'a TableFactor) -> Result<Block> {

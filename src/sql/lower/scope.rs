@@ -38,6 +38,8 @@ pub(super) struct Scope<'a> {
     pub(super) aggs: Vec<(super::Col, ExprId)>,
     /// Window functions met so far.
     pub(super) windows: Vec<(super::Col, ExprId)>,
+    /// A function of the select list that produces rows.
+    pub(super) rows: Option<(super::Col, Vec<ExprId>)>,
     /// Named windows.
     pub(super) named_windows: Vec<(String, &'a sqlparser::ast::NamedWindowExpr)>,
 }

@@ -6,7 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::super::algebra::{
-    AggCall, Block, ExprId, Frame, FrameBound, Node, OrderKey, Query, Source, Sym, Window, WindowCall,
+    AggCall, Block, ExprId, Frame, FrameBound, Node, Opaque, OrderKey, Query, Source, Sym, Window, WindowCall,
 };
 use super::query::{Ordered, limited};
 use super::scope::Scope;
@@ -63,8 +63,10 @@ impl<'a> Lowerer<'a> {
             Some(order) => self.order_keys(order, &outputs)?,
             None => Vec::new(),
         };
-        let (aggs, mut windows) = match self.scopes.last_mut() {
-            Some(scope) => (std::mem::take(&mut scope.aggs), std::mem::take(&mut scope.windows)),
+        let (aggs, mut windows, mut rows) = match self.scopes.last_mut() {
+            Some(scope) => {
+                (std::mem::take(&mut scope.aggs), std::mem::take(&mut scope.windows), scope.rows.take())
+            }
             None => Default::default(),
         };
         let aggregated = group.is_some() || having.is_some() || !aggs.is_empty();
@@ -79,6 +81,7 @@ impl<'a> Lowerer<'a> {
             above.extend(windows.iter_mut().map(|(_, e)| e));
             above.extend(keys.iter_mut().map(|key| &mut key.expr));
             above.extend(distinct_on.iter_mut());
+            above.extend(rows.iter_mut().flat_map(|(_, args)| args));
             block = self.aggregate_block(block, group, aggs, above)?;
             block.filters.extend(filters.iter().flat_map(|e| self.conjuncts(*e)));
         }
@@ -87,6 +90,12 @@ impl<'a> Lowerer<'a> {
             block = Block { sources: vec![source], ..Block::default() };
         }
         block.filters.extend(after.iter().flat_map(|e| self.conjuncts(*e)));
+        if let Some((col, args)) = rows {
+            // As if joined laterally: a row for each element.
+            let kind = self.arena.sym("unnest()");
+            let opaque = Opaque { kind, cols: vec![col], args, inputs: Vec::new() };
+            block.sources.push(Source::Opaque(Box::new(opaque)));
+        }
         let mut query = Query { block, outputs };
         match &select.distinct {
             None | Some(Distinct::All) => {}
@@ -334,6 +343,17 @@ impl<'a> Lowerer<'a> {
             }
         }
         self.group_key(item, outputs)
+    }
+
+    /// A function that produces rows, once in a select list.
+    pub(super) fn add_rows(&mut self, name: &str, args: Vec<ExprId>) -> Result<ExprId> {
+        let sym = self.arena.sym(name);
+        let col = self.arena.new_col(sym, Type::Unknown, true);
+        match self.scopes.last_mut() {
+            Some(scope) if scope.rows.is_none() => scope.rows = Some((col, args)),
+            _ => return Err(BindFault::unsupported(format!("{name} here"))),
+        }
+        Ok(self.arena.column(col))
     }
 
     /// A window function as a column of the window source that the SELECT will get.

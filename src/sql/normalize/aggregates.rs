@@ -1,0 +1,935 @@
+//! Grouping: keys that say nothing, groups of one row, groups of groups, joins that belong outside.
+
+use super::super::algebra::map::Substitution;
+use super::super::algebra::{
+    AggCall, Aggregate, Block, CmpOp, Col, ColSet, Const, ExprId, Node, Outer, Source,
+};
+use super::super::functions;
+use super::super::types::Type;
+use super::Normalizer;
+use super::filters::splice;
+
+impl Normalizer<'_> {
+    pub(super) fn aggregate(&mut self, mut aggregate: Box<Aggregate>, block: &mut Block, set: bool) {
+        let mut inside = ColSet::default();
+        for (_, e) in aggregate.keys.iter().chain(&aggregate.aggs) {
+            self.arena.collect_columns(*e, &mut inside);
+        }
+        let duplicates_matter = aggregate.aggs.iter().any(|(_, e)| match self.arena.node(*e) {
+            Node::Agg(call) => !call.distinct && !functions::ignores_duplicates(self.arena.text(call.func)),
+            _ => true,
+        });
+        self.block(&mut aggregate.input, &inside, !duplicates_matter);
+        let mut extended = ColSet::default();
+        self.arena.extended(&aggregate.input, &mut extended);
+        let mut exprs: Vec<ExprId> = aggregate
+            .keys
+            .iter()
+            .chain(&aggregate.aggs)
+            .map(|(_, e)| self.mapped_value(*e, &extended))
+            .collect();
+        self.attach(&mut aggregate.input, &mut exprs);
+        let aggs = exprs.split_off(aggregate.keys.len());
+        self.set_keys(&mut aggregate, exprs);
+        self.set_aggs(&mut aggregate, aggs);
+        if aggregate.input.empty {
+            let null = self.arena.null();
+            aggregate.keys.iter().for_each(|(col, _)| self.replace(*col, null));
+            for (col, e) in &aggregate.aggs {
+                let value = self.over_nothing(*e);
+                self.replace(*col, value);
+            }
+            block.empty |= !aggregate.scalar;
+            return;
+        }
+        if aggregate.scalar && aggregate.aggs.is_empty() {
+            self.changed = true;
+            return;
+        }
+        // Where duplicates do not matter, DISTINCT does nothing.
+        if set && aggregate.aggs.is_empty() && !aggregate.keys.is_empty() {
+            for (col, e) in &aggregate.keys {
+                self.replace(*col, *e);
+            }
+            splice(block, aggregate.input);
+            return;
+        }
+        if !aggregate.scalar {
+            if self.single_rows(&mut aggregate, block) {
+                return;
+            }
+            if self.semi_join_of(&mut aggregate, block) {
+                return;
+            }
+            self.reduce_keys(&mut aggregate);
+            self.counts(&mut aggregate, &extended);
+            if self.below_left_join(&mut aggregate, block) {
+                return;
+            }
+            self.pull_up(&mut aggregate, block);
+        }
+        if aggregate.scalar {
+            self.shared_filter(&mut aggregate);
+        }
+        self.distinct_arguments(&mut aggregate);
+        self.regroup(&mut aggregate);
+        let mut extended = ColSet::default();
+        self.arena.extended(&aggregate.input, &mut extended);
+        for (col, e) in &aggregate.keys {
+            if !self.arena.nullable(*e, &extended) {
+                self.arena.derived.insert(*col);
+            }
+        }
+        for (col, e) in &aggregate.aggs {
+            let Node::Agg(call) = self.arena.node(*e).clone() else { continue };
+            let never_null = !aggregate.scalar
+                && call.filter.is_none()
+                && matches!(self.arena.text(call.func), "sum" | "min" | "max" | "the")
+                && call.args.iter().all(|arg| !self.arena.nullable(*arg, &extended));
+            if never_null {
+                self.arena.derived.insert(*col);
+            }
+        }
+        block.sources.push(Source::Aggregate(aggregate));
+    }
+
+    /// Keys that are literals or repeat another key go.
+    fn set_keys(&mut self, aggregate: &mut Aggregate, exprs: Vec<ExprId>) {
+        let mut kept: Vec<(Col, ExprId)> = Vec::with_capacity(exprs.len());
+        for ((col, _), e) in aggregate.keys.iter().zip(exprs) {
+            if self.arena.as_const(e).is_some() {
+                self.replace(*col, e);
+            } else if let Some((same, _)) = kept.iter().find(|(_, other)| *other == e) {
+                let same = self.arena.column(*same);
+                self.replace(*col, same);
+            } else {
+                kept.push((*col, e));
+            }
+        }
+        aggregate.keys = kept;
+    }
+
+    /// Aggregates that repeat another go, and those over nothing or over a key.
+    fn set_aggs(&mut self, aggregate: &mut Aggregate, exprs: Vec<ExprId>) {
+        let mut kept: Vec<(Col, ExprId)> = Vec::with_capacity(exprs.len());
+        for ((col, _), e) in aggregate.aggs.iter().zip(exprs) {
+            let mut e = e;
+            if let Node::Agg(mut call) = self.arena.node(e).clone()
+                && let Some(filter) = call.filter
+            {
+                if self.never(filter) {
+                    let value = self.over_nothing(e);
+                    self.replace(*col, value);
+                    continue;
+                }
+                // What holds on every row need not be said again.
+                let mut conjuncts = Vec::new();
+                self.split(filter, &mut conjuncts);
+                conjuncts.retain(|c| !aggregate.input.filters.contains(c));
+                let rest = self.arena.and(&conjuncts);
+                call.filter = (!conjuncts.is_empty()).then_some(rest);
+                e = self.arena.aggregate(call);
+            }
+            match kept.iter().find(|(_, other)| *other == e) {
+                Some((same, _)) => {
+                    let same = self.arena.column(*same);
+                    self.replace(*col, same);
+                }
+                None => kept.push((*col, e)),
+            }
+        }
+        aggregate.aggs = kept;
+    }
+
+    /// The columns of the keys, as far as keys are columns.
+    fn key_columns(&self, keys: &[(Col, ExprId)]) -> ColSet {
+        keys.iter()
+            .filter_map(|(_, e)| match *self.arena.node(*e) {
+                Node::Col(col) => Some(col),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// When the keys determine the row, each group is one row and nothing is aggregated.
+    fn single_rows(&mut self, aggregate: &mut Aggregate, block: &mut Block) -> bool {
+        let mut known = self.key_columns(&aggregate.keys);
+        let mut facts = Vec::new();
+        if aggregate.keys.is_empty() || !self.closure(&aggregate.input, &mut known, &mut facts) {
+            return false;
+        }
+        let mut values = Vec::with_capacity(aggregate.aggs.len());
+        for (col, e) in &aggregate.aggs {
+            let Some(value) = self.of_one_row(*e) else { return false };
+            values.push((*col, value));
+        }
+        self.arena.used_facts.extend(facts);
+        for (col, e) in aggregate.keys.iter().chain(&values) {
+            self.replace(*col, *e);
+        }
+        splice(block, std::mem::take(&mut aggregate.input));
+        true
+    }
+
+    /// DISTINCT values of some sources, joined with others only to see whether there is a match: a semi-join.
+    fn semi_join_of(&mut self, aggregate: &mut Aggregate, block: &mut Block) -> bool {
+        let single = |this: &Self, e: ExprId| matches!(this.arena.node(e), Node::Agg(call) if this.arena.is(call.func, "the"));
+        if aggregate.keys.is_empty()
+            || aggregate.input.sources.len() < 2
+            || !aggregate.input.outers.is_empty()
+            || !aggregate.aggs.iter().all(|(_, e)| single(self, *e))
+        {
+            return false;
+        }
+        let mut known = self.key_columns(&aggregate.keys);
+        let mut facts = Vec::new();
+        let (done, _) = self.determined(&aggregate.input, &mut known, &mut facts);
+        let mut stay = ColSet::default();
+        let mut go = ColSet::default();
+        for (source, done) in aggregate.input.sources.iter().zip(&done) {
+            self.arena.visible_source(source, if *done { &mut stay } else { &mut go });
+        }
+        if !done.contains(&true) || !done.contains(&false) {
+            return false;
+        }
+        // Where a column that goes stands for one that stays, the latter takes its place.
+        let mut outward = Substitution::default();
+        let mut inner = Block::default();
+        let mut classes = Vec::new();
+        for class in &aggregate.input.equal {
+            let (going, staying): (Vec<Col>, Vec<Col>) = class.iter().partition(|col| go.contains(**col));
+            if let Some(first) = staying.first() {
+                let column = self.arena.column(*first);
+                for col in class.iter().filter(|col| *col != first) {
+                    outward.set(*col, column);
+                }
+            }
+            if staying.len() > 1 {
+                classes.push(staying.clone());
+            }
+            let tied: Vec<Col> = staying.first().copied().into_iter().chain(going.iter().copied()).collect();
+            if !going.is_empty() && tied.len() > 1 {
+                inner.equal.push(tied);
+            }
+        }
+        let mut filters = Vec::new();
+        for e in &aggregate.input.filters {
+            let mapped = outward.apply(self.arena, *e);
+            if self.arena.columns_of(mapped).intersects(&go) {
+                inner.filters.push(mapped);
+            } else {
+                filters.push(mapped);
+            }
+        }
+        let mut values = Vec::new();
+        for (col, e) in aggregate.keys.iter().chain(&aggregate.aggs) {
+            let e = match self.arena.node(*e) {
+                Node::Agg(call) => call.args[0],
+                _ => *e,
+            };
+            let mapped = outward.apply(self.arena, e);
+            if self.arena.columns_of(mapped).intersects(&go) || self.arena.has_sub(mapped) {
+                return false;
+            }
+            values.push((*col, mapped));
+        }
+        for source in &aggregate.input.sources {
+            let mut read = ColSet::default();
+            super::super::algebra::map::walk_source(source, &mut |e| {
+                self.arena.collect_columns(e, &mut read);
+            });
+            if read.intersects(&stay) || read.intersects(&go) && matches!(source, Source::Opaque(_)) {
+                return false;
+            }
+        }
+        self.arena.used_facts.extend(facts);
+        for class in &aggregate.input.equal {
+            if let Some(first) = class.iter().copied().find(|col| !go.contains(*col)) {
+                let column = self.arena.column(first);
+                self.subst.remove(first);
+                class.iter().filter(|col| **col != first).for_each(|col| self.subst.set(*col, column));
+            }
+        }
+        for (col, e) in values {
+            self.replace(col, e);
+        }
+        for (source, done) in std::mem::take(&mut aggregate.input.sources).into_iter().zip(done) {
+            if done { block.sources.push(source) } else { inner.sources.push(source) }
+        }
+        block.equal.extend(classes);
+        block.filters.extend(filters);
+        let mut copy = super::super::algebra::Sub { block: inner, outputs: Vec::new() };
+        self.arena.refresh(&mut copy);
+        let id = self.arena.new_sub(copy);
+        let exists = self.arena.exists(id);
+        block.filters.push(exists);
+        true
+    }
+
+    /// Without GROUP BY a condition that all aggregates share is a condition on the rows.
+    fn shared_filter(&mut self, aggregate: &mut Aggregate) {
+        let mut shared: Option<Vec<ExprId>> = None;
+        for (_, e) in &aggregate.aggs {
+            let mut conjuncts = Vec::new();
+            match self.arena.node(*e) {
+                Node::Agg(AggCall { filter: Some(filter), .. }) => self.split(*filter, &mut conjuncts),
+                _ => return,
+            }
+            match &mut shared {
+                None => shared = Some(conjuncts),
+                Some(shared) => shared.retain(|e| conjuncts.contains(e)),
+            }
+        }
+        let Some(shared) = shared.filter(|shared| !shared.is_empty()) else { return };
+        for (_, e) in &mut aggregate.aggs {
+            let Node::Agg(mut call) = self.arena.node(*e).clone() else { continue };
+            let mut rest = Vec::new();
+            call.filter.iter().for_each(|filter| self.split(*filter, &mut rest));
+            rest.retain(|e| !shared.contains(e));
+            let whole = self.arena.and(&rest);
+            call.filter = (!rest.is_empty()).then_some(whole);
+            *e = self.arena.aggregate(call);
+        }
+        aggregate.input.filters.extend(shared);
+        self.changed = true;
+    }
+
+    /// What an aggregate gives over one row.
+    fn of_one_row(&mut self, e: ExprId) -> Option<ExprId> {
+        let Node::Agg(call) = self.arena.node(e).clone() else { return None };
+        let null = self.arena.null();
+        let value = match (self.arena.text(call.func), &*call.args) {
+            ("count", []) => self.arena.int(1),
+            ("count", [arg]) => {
+                let (zero, one) = (self.arena.int(0), self.arena.int(1));
+                let missing = self.arena.is_null(*arg);
+                self.arena.case(&[(missing, zero)], one)
+            }
+            (
+                "sum" | "min" | "max" | "the" | "any_value" | "first" | "last" | "bit_and" | "bit_or"
+                | "bool_and" | "bool_or",
+                [arg],
+            ) => *arg,
+            _ => return None,
+        };
+        let Some(filter) = call.filter else { return Some(value) };
+        let otherwise = if self.arena.is(call.func, "count") { self.arena.int(0) } else { null };
+        Some(self.arena.case(&[(filter, value)], otherwise))
+    }
+
+    /// A key that the other keys determine is not a key but a value of the group, and so are aggregates of such values.
+    fn reduce_keys(&mut self, aggregate: &mut Aggregate) {
+        let the = self.arena.sym("the");
+        // Columns that are keys of their tables are kept if there is a choice.
+        let mut order: Vec<usize> = (0..aggregate.keys.len()).collect();
+        order.sort_by_key(|at| self.in_table_key(aggregate.keys[*at].1));
+        let mut gone = Vec::new();
+        for at in order {
+            let others: Vec<(Col, ExprId)> = aggregate
+                .keys
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != at && !gone.contains(other))
+                .map(|(_, key)| *key)
+                .collect();
+            if others.is_empty() {
+                break;
+            }
+            let mut known = self.key_columns(&others);
+            let mut facts = Vec::new();
+            self.closure(&aggregate.input, &mut known, &mut facts);
+            let (col, e) = aggregate.keys[at];
+            if self.arena.has_sub(e) || !self.arena.columns_of(e).is_subset(&known) {
+                continue;
+            }
+            self.arena.used_facts.extend(facts);
+            gone.push(at);
+            let call = AggCall {
+                func: the,
+                args: Box::new([e]),
+                distinct: false,
+                filter: None,
+                order: Box::new([]),
+            };
+            let value = self.arena.aggregate(call);
+            let fresh = self.arena.new_col(the, self.arena.type_of(e), true);
+            aggregate.aggs.push((fresh, value));
+            let column = self.arena.column(fresh);
+            self.replace(col, column);
+        }
+        gone.sort_unstable();
+        for at in gone.into_iter().rev() {
+            aggregate.keys.remove(at);
+        }
+        let mut known = self.key_columns(&aggregate.keys);
+        let mut facts = Vec::new();
+        self.closure(&aggregate.input, &mut known, &mut facts);
+        let mut aggs = Vec::with_capacity(aggregate.aggs.len());
+        for (col, e) in std::mem::take(&mut aggregate.aggs) {
+            let Node::Agg(mut call) = self.arena.node(e).clone() else { continue };
+            let name = self.arena.text(call.func);
+            let single = matches!(name, "min" | "max" | "any_value" | "first" | "last" | "the")
+                || (name == "sum" && call.distinct);
+            if !single || call.filter.is_some() || call.args.len() != 1 {
+                aggs.push((col, e));
+                continue;
+            }
+            let arg = call.args[0];
+            if let Some((key, _)) = aggregate.keys.iter().find(|(_, key)| *key == arg) {
+                let key = self.arena.column(*key);
+                self.replace(col, key);
+                continue;
+            }
+            if !self.arena.has_sub(arg) && self.arena.columns_of(arg).is_subset(&known) && name != "the" {
+                self.arena.used_facts.extend(facts.iter().copied());
+                call.func = the;
+                call.distinct = false;
+                call.order = Box::new([]);
+                aggs.push((col, self.arena.aggregate(call)));
+                self.changed = true;
+            } else {
+                aggs.push((col, e));
+            }
+        }
+        aggregate.aggs = aggs;
+    }
+
+    fn in_table_key(&self, e: ExprId) -> bool {
+        let Node::Col(col) = self.arena.node(e) else { return false };
+        let Some((scan, position)) = self.arena.col(*col).scan else { return false };
+        self.arena.table_of(scan).facts.unique.iter().any(|(columns, _)| columns.contains(&position))
+    }
+
+    /// In a group there is at least one row, so a sum of ones and zeros is a count.
+    fn counts(&mut self, aggregate: &mut Aggregate, extended: &ColSet) {
+        for (col, e) in &mut aggregate.aggs {
+            let Node::Agg(call) = self.arena.node(*e).clone() else { continue };
+            if !self.arena.is(call.func, "sum") || call.distinct || call.filter.is_some() {
+                continue;
+            }
+            let filter = match self.arena.node(call.args[0]).clone() {
+                Node::Const(Const::Int(1)) => None,
+                Node::Case(arms, otherwise) => {
+                    let number = |arena: &super::Arena, e: ExprId| match arena.as_const(e) {
+                        Some(Const::Int(value)) => Some(value),
+                        _ => None,
+                    };
+                    match (&*arms, number(self.arena, otherwise)) {
+                        ([(condition, result)], Some(0)) if number(self.arena, *result) == Some(1) => {
+                            Some(*condition)
+                        }
+                        ([(condition, result)], Some(1)) if number(self.arena, *result) == Some(0) => {
+                            let holds = self.arena.is_true(*condition);
+                            let fails = self.arena.not(holds);
+                            Some(self.condition(fails, extended))
+                        }
+                        _ => continue,
+                    }
+                }
+                _ => continue,
+            };
+            let count = AggCall {
+                func: self.arena.sym("count"),
+                args: Box::new([]),
+                distinct: false,
+                filter,
+                order: Box::new([]),
+            };
+            *e = self.arena.aggregate(count);
+            let info = self.arena.col_mut(*col);
+            info.nullable = false;
+            info.count = true;
+            info.data_type = Type::Int(64);
+            self.changed = true;
+        }
+    }
+
+    /// DISTINCT inside an aggregate does nothing where keys and argument determine the row.
+    fn distinct_arguments(&mut self, aggregate: &mut Aggregate) {
+        for at in 0..aggregate.aggs.len() {
+            let (col, e) = aggregate.aggs[at];
+            let Node::Agg(mut call) = self.arena.node(e).clone() else { continue };
+            if !call.distinct || call.args.len() != 1 {
+                continue;
+            }
+            let mut known = self.key_columns(&aggregate.keys);
+            let Node::Col(arg) = *self.arena.node(call.args[0]) else { continue };
+            known.insert(arg);
+            // Rows in which the argument is NULL do not count: it may be taken as a key that is not NULL.
+            let mut facts = Vec::new();
+            if self.closure(&aggregate.input, &mut known, &mut facts) {
+                self.arena.used_facts.extend(facts);
+                call.distinct = false;
+                let mut extended = ColSet::default();
+                self.arena.extended(&aggregate.input, &mut extended);
+                let plain = self.arena.aggregate(call);
+                let plain = self.value(plain, &extended);
+                aggregate.aggs[at] = (col, plain);
+                self.changed = true;
+            }
+        }
+    }
+
+    /// Groups of groups are groups, where the outer aggregates continue the inner ones.
+    fn regroup(&mut self, aggregate: &mut Aggregate) {
+        let input = &aggregate.input;
+        if !input.outers.is_empty() || !input.filters.is_empty() || !input.equal.is_empty() {
+            return;
+        }
+        let [Source::Aggregate(inner)] = input.sources.as_slice() else { return };
+        if inner.scalar {
+            return;
+        }
+        let inner = inner.clone();
+        let inner_keys: ColSet = inner.keys.iter().map(|(col, _)| *col).collect();
+        let on_keys = |this: &Self, e: ExprId| this.arena.columns_of(e).is_subset(&inner_keys);
+        if !aggregate.keys.iter().all(|(_, e)| on_keys(self, *e) && !self.arena.has_sub(*e)) {
+            return;
+        }
+        let outer_keys = self.key_columns(&aggregate.keys);
+        let rest: Vec<Col> =
+            inner.keys.iter().map(|(col, _)| *col).filter(|col| !outer_keys.contains(*col)).collect();
+        let mut inward = Substitution::default();
+        for (col, e) in &inner.keys {
+            inward.set(*col, *e);
+        }
+        let mut merged = Vec::with_capacity(aggregate.aggs.len());
+        for (col, e) in &aggregate.aggs {
+            let Node::Agg(mut call) = self.arena.node(*e).clone() else { return };
+            let name = self.arena.text(call.func).to_owned();
+            // COUNT(x) was turned into a count of the rows in which x is not NULL.
+            if name == "count" && call.args.is_empty() && rest.len() == 1 {
+                let counted = self.arena.column(rest[0]);
+                let present = self.arena.intern_not_null(rest[0]);
+                let key = inner.keys.iter().find(|(col, _)| *col == rest[0]).map(|(_, e)| *e);
+                let mut extended = ColSet::default();
+                self.arena.extended(&inner.input, &mut extended);
+                let certain = key.is_some_and(|key| !self.arena.nullable(key, &extended));
+                if call.filter == Some(present) || (call.filter.is_none() && certain) {
+                    call.filter = None;
+                    call.args = Box::new([counted]);
+                }
+            }
+            if call.filter.is_some() || call.args.len() > 1 || !call.order.is_empty() {
+                return;
+            }
+            let Some(arg) = call.args.first().copied() else { return };
+            if on_keys(self, arg) {
+                // Over the distinct values of the inner keys.
+                let ignores = functions::ignores_duplicates(&name) || call.distinct;
+                let only = rest.len() == 1 && matches!(*self.arena.node(arg), Node::Col(c) if c == rest[0]);
+                let countable = only && matches!(name.as_str(), "sum" | "count");
+                if !ignores && !countable {
+                    return;
+                }
+                call.distinct |= !functions::ignores_duplicates(&name);
+                call.args = Box::new([inward.apply(self.arena, arg)]);
+                merged.push((*col, self.arena.aggregate(call)));
+                continue;
+            }
+            let Node::Col(read) = *self.arena.node(arg) else { return };
+            let Some((_, below)) = inner.aggs.iter().find(|(other, _)| *other == read) else { return };
+            let Node::Agg(below_call) = self.arena.node(*below).clone() else { return };
+            let below_name = self.arena.text(below_call.func);
+            let continues = match (name.as_str(), below_name) {
+                ("sum", "sum") => !below_call.distinct && !call.distinct,
+                ("sum", "count") => !below_call.distinct && !call.distinct && !aggregate.scalar,
+                ("min", "min") | ("max", "max") => true,
+                _ => false,
+            };
+            if !continues {
+                return;
+            }
+            merged.push((*col, *below));
+        }
+        // COUNT(x) over distinct (k, x): the argument was turned into a filter.
+        let keys: Vec<(Col, ExprId)> =
+            aggregate.keys.iter().map(|(col, e)| (*col, inward.apply(self.arena, *e))).collect();
+        for (col, e) in &merged {
+            let count = matches!(self.arena.node(*e), Node::Agg(call) if self.arena.is(call.func, "count"));
+            if count {
+                let info = self.arena.col_mut(*col);
+                info.nullable = false;
+                info.count = true;
+            }
+        }
+        aggregate.keys = keys;
+        aggregate.aggs = merged;
+        aggregate.input = inner.input;
+        self.changed = true;
+    }
+
+    /// A table that is joined by its key to a group key belongs outside of the grouping: it neither multiplies the rows of
+    /// a group nor splits it.
+    fn pull_up(&mut self, aggregate: &mut Aggregate, block: &mut Block) {
+        let mut at = 0;
+        while at < aggregate.input.sources.len() {
+            if aggregate.input.sources.len() < 2 || !self.pull_source(aggregate, block, at) {
+                at += 1;
+            }
+        }
+        let mut at = 0;
+        while at < aggregate.input.outers.len() {
+            if !self.pull_outer(aggregate, block, at) {
+                at += 1;
+            }
+        }
+    }
+
+    fn pull_source(&mut self, aggregate: &mut Aggregate, block: &mut Block, at: usize) -> bool {
+        let mut mine = ColSet::default();
+        self.arena.visible_source(&aggregate.input.sources[at], &mut mine);
+        if !matches!(aggregate.input.sources[at], Source::Scan(_) | Source::Aggregate(_)) {
+            return false;
+        }
+        // Classes that tie the source to the rest, each with the group key that stands for it.
+        let mut ties: Vec<(usize, Col, Col)> = Vec::new();
+        for (index, class) in aggregate.input.equal.iter().enumerate() {
+            if !class.iter().any(|col| mine.contains(*col)) {
+                continue;
+            }
+            let Some(other) = class.iter().copied().find(|col| !mine.contains(*col)) else { return false };
+            let key = aggregate
+                .keys
+                .iter()
+                .find(|(_, e)| matches!(self.arena.node(*e), Node::Col(c) if class.contains(c)));
+            let Some((key, _)) = key else { return false };
+            ties.push((index, other, *key));
+        }
+        if ties.is_empty() {
+            return false;
+        }
+        // With the tied columns given there is at most one row.
+        let mut known = ColSet::default();
+        for (index, ..) in &ties {
+            known.extend(&aggregate.input.equal[*index].iter().copied().collect());
+        }
+        let probe = Block {
+            sources: vec![aggregate.input.sources[at].clone()],
+            equal: aggregate.input.equal.clone(),
+            filters: aggregate.input.filters.clone(),
+            ..Block::default()
+        };
+        let mut facts = Vec::new();
+        if !self.closure(&probe, &mut known, &mut facts) {
+            return false;
+        }
+        let tied: ColSet =
+            ties.iter().flat_map(|(index, ..)| aggregate.input.equal[*index].iter().copied()).collect();
+        // Its columns may be read by keys and single values that read nothing else, and by conditions of its own.
+        let alone = |this: &Self, e: ExprId| {
+            let used = this.arena.columns_of(e);
+            used.is_subset(&mine) && !this.arena.has_sub(e)
+        };
+        let touches = |this: &Self, e: ExprId| {
+            this.arena.columns_of(e).iter().any(|col| mine.contains(col) && !tied.contains(col))
+        };
+        let is_tie = |this: &Self, e: ExprId| matches!(this.arena.node(e), Node::Col(c) if tied.contains(*c));
+        for (_, e) in &aggregate.keys {
+            if !is_tie(self, *e) && touches(self, *e) && !alone(self, *e) {
+                return false;
+            }
+        }
+        for (_, e) in &aggregate.aggs {
+            let Node::Agg(call) = self.arena.node(*e) else { return false };
+            let single = self.arena.is(call.func, "the") && call.args.len() == 1 && alone(self, call.args[0]);
+            if touches(self, *e) && !single {
+                return false;
+            }
+        }
+        for e in &aggregate.input.filters {
+            if touches(self, *e) && !alone(self, *e) {
+                return false;
+            }
+        }
+        let in_joins = aggregate.input.outers.iter().any(|outer| {
+            outer.on.iter().any(|e| touches(self, *e)) || {
+                let mut read = ColSet::default();
+                self.arena.collect_block(&outer.right, &mut read);
+                read.intersects(&mine)
+            }
+        });
+        let mut read_by_sources = ColSet::default();
+        for (other, source) in aggregate.input.sources.iter().enumerate() {
+            if other != at {
+                super::super::algebra::map::walk_source(source, &mut |e| {
+                    self.arena.collect_columns(e, &mut read_by_sources);
+                });
+            }
+        }
+        if in_joins || read_by_sources.intersects(&mine) {
+            return false;
+        }
+        self.arena.used_facts.extend(facts);
+        self.changed = true;
+        // Inside, another member stands for each class; outside, the group key does.
+        let mut inward = Substitution::default();
+        let mut classes = Vec::new();
+        for (index, class) in std::mem::take(&mut aggregate.input.equal).into_iter().enumerate() {
+            let Some((_, other, key)) = ties.iter().find(|(tie, ..)| *tie == index) else {
+                classes.push(class);
+                continue;
+            };
+            let column = self.arena.column(*other);
+            let (inner, outer): (Vec<Col>, Vec<Col>) = class.iter().partition(|col| !mine.contains(**col));
+            for col in class.iter().filter(|col| *col != other) {
+                inward.set(*col, column);
+            }
+            if inner.len() > 1 {
+                classes.push(inner);
+            }
+            // Above, the group key stands for the class.
+            let key_column = self.arena.column(*key);
+            for col in &class {
+                self.subst.remove(*col);
+            }
+            outer.iter().for_each(|col| self.subst.set(*col, key_column));
+            let mut above = vec![*key];
+            above.extend(outer);
+            block.equal.push(above);
+        }
+        aggregate.input.equal = classes;
+        let source = aggregate.input.sources.remove(at);
+        let mut filters = Vec::new();
+        for e in std::mem::take(&mut aggregate.input.filters) {
+            let used = self.arena.columns_of(e);
+            if used.intersects(&mine) && alone(self, e) && !used.is_subset(&tied) {
+                block.filters.push(e);
+            } else {
+                filters.push(inward.apply(self.arena, e));
+            }
+        }
+        aggregate.input.filters = filters;
+        for outer in &mut aggregate.input.outers {
+            for e in &mut outer.on {
+                *e = inward.apply(self.arena, *e);
+            }
+        }
+        let mut keys = Vec::with_capacity(aggregate.keys.len());
+        for (col, e) in std::mem::take(&mut aggregate.keys) {
+            let tie = matches!(self.arena.node(e), Node::Col(c) if tied.contains(*c));
+            if !tie && self.arena.columns_of(e).intersects(&mine) {
+                self.replace(col, e);
+            } else {
+                keys.push((col, inward.apply(self.arena, e)));
+            }
+        }
+        aggregate.keys = keys;
+        let mut aggs = Vec::with_capacity(aggregate.aggs.len());
+        for (col, e) in std::mem::take(&mut aggregate.aggs) {
+            let single = match self.arena.node(e) {
+                Node::Agg(call) if self.arena.is(call.func, "the") => call.args.first().copied(),
+                _ => None,
+            };
+            match single {
+                Some(arg) if self.arena.columns_of(arg).intersects(&mine) && alone(self, arg) => {
+                    self.replace(col, arg);
+                }
+                _ => aggs.push((col, inward.apply(self.arena, e))),
+            }
+        }
+        aggregate.aggs = aggs;
+        block.sources.push(source);
+        true
+    }
+
+    fn pull_outer(&mut self, aggregate: &mut Aggregate, block: &mut Block, at: usize) -> bool {
+        let outer = &aggregate.input.outers[at];
+        let mut mine = self.arena.visible_set(&outer.right);
+        mine.insert(outer.marker);
+        // The condition reads group keys and the right side only.
+        let mut above = Substitution::default();
+        for (key, e) in &aggregate.keys {
+            if let Node::Col(col) = *self.arena.node(*e)
+                && !mine.contains(col)
+            {
+                let key = self.arena.column(*key);
+                above.set(col, key);
+            }
+        }
+        for e in &outer.on {
+            let outside: Vec<Col> =
+                self.arena.columns_of(*e).iter().filter(|col| !mine.contains(*col)).collect();
+            if self.arena.has_sub(*e) || outside.iter().any(|col| above.get(*col).is_none()) {
+                return false;
+            }
+        }
+        let mut probe = outer.right.clone();
+        probe.filters.extend_from_slice(&outer.on);
+        let mut facts = Vec::new();
+        if !self.closure(&probe, &mut ColSet::default(), &mut facts) {
+            return false;
+        }
+        let touches = |this: &Self, e: ExprId| this.arena.columns_of(e).intersects(&mine);
+        let alone =
+            |this: &Self, e: ExprId| this.arena.columns_of(e).is_subset(&mine) && !this.arena.has_sub(e);
+        let keys_fit = aggregate.keys.iter().all(|(_, e)| !touches(self, *e) || alone(self, *e));
+        let aggs_fit = aggregate.aggs.iter().all(|(_, e)| {
+            !touches(self, *e)
+                || matches!(self.arena.node(*e), Node::Agg(call)
+                    if self.arena.is(call.func, "the") && call.args.len() == 1 && alone(self, call.args[0]))
+        });
+        let others = aggregate.input.filters.iter().any(|e| touches(self, *e))
+            || aggregate.input.equal.iter().flatten().any(|col| mine.contains(*col))
+            || aggregate
+                .input
+                .outers
+                .iter()
+                .enumerate()
+                .any(|(other, outer)| other != at && outer.on.iter().any(|e| touches(self, *e)));
+        if !keys_fit || !aggs_fit || others {
+            return false;
+        }
+        self.arena.used_facts.extend(facts);
+        self.changed = true;
+        let mut outer = aggregate.input.outers.remove(at);
+        for e in &mut outer.on {
+            *e = above.apply(self.arena, *e);
+        }
+        let mut keys = Vec::with_capacity(aggregate.keys.len());
+        for (col, e) in std::mem::take(&mut aggregate.keys) {
+            if self.arena.columns_of(e).intersects(&mine) {
+                self.replace(col, e);
+            } else {
+                keys.push((col, e));
+            }
+        }
+        aggregate.keys = keys;
+        let mut aggs = Vec::with_capacity(aggregate.aggs.len());
+        for (col, e) in std::mem::take(&mut aggregate.aggs) {
+            match self.arena.node(e) {
+                Node::Agg(call) if self.arena.columns_of(e).intersects(&mine) => {
+                    let arg = call.args[0];
+                    self.replace(col, arg);
+                }
+                _ => aggs.push((col, e)),
+            }
+        }
+        aggregate.aggs = aggs;
+        block.outers.push(outer);
+        true
+    }
+
+    /// Grouping by the left row of a left join: the right side may be grouped first.
+    fn below_left_join(&mut self, aggregate: &mut Aggregate, block: &mut Block) -> bool {
+        let [outer] = aggregate.input.outers.as_slice() else { return false };
+        let mut mine = self.arena.visible_set(&outer.right);
+        mine.insert(outer.marker);
+        let left = Block { outers: Vec::new(), ..aggregate.input.clone() };
+        let mut known = self.key_columns(&aggregate.keys);
+        let mut facts = Vec::new();
+        if left.sources.is_empty()
+            || aggregate.keys.iter().any(|(_, e)| self.arena.columns_of(*e).intersects(&mine))
+            || left.filters.iter().any(|e| self.arena.columns_of(*e).intersects(&mine))
+            || !self.closure(&left, &mut known, &mut facts)
+        {
+            return false;
+        }
+        // The condition: equalities between the sides, and conditions on the right side alone.
+        let mut ties = Vec::new();
+        let mut own = Vec::new();
+        for e in &outer.on {
+            let used = self.arena.columns_of(*e);
+            if self.arena.has_sub(*e) {
+                return false;
+            }
+            if used.is_subset(&mine) {
+                own.push(*e);
+                continue;
+            }
+            let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(*e) else { return false };
+            let (a_used, b_used) = (self.arena.columns_of(a), self.arena.columns_of(b));
+            if a_used.is_subset(&mine) && !b_used.intersects(&mine) {
+                ties.push((a, b));
+            } else if b_used.is_subset(&mine) && !a_used.intersects(&mine) {
+                ties.push((b, a));
+            } else {
+                return false;
+            }
+        }
+        if ties.is_empty() {
+            return false;
+        }
+        let mut matched = Substitution::default();
+        let holds = self.arena.boolean(true);
+        matched.set(outer.marker, holds);
+        let mut inner_aggs = Vec::new();
+        let mut values = Vec::new();
+        let mut singles = Vec::new();
+        for (col, e) in &aggregate.aggs {
+            let Node::Agg(call) = self.arena.node(*e).clone() else { return false };
+            let used = self.arena.columns_of(*e);
+            if self.arena.is(call.func, "the") && !used.intersects(&mine) {
+                singles.push((*col, call.args[0]));
+                continue;
+            }
+            if !used.is_subset(&mine) || self.arena.has_sub(*e) {
+                return false;
+            }
+            // Without a match the group is one row of NULLs.
+            let count = self.arena.is(call.func, "count");
+            let skips = matches!(
+                self.arena.text(call.func),
+                "sum" | "min" | "max" | "count" | "bool_and" | "bool_or"
+            );
+            let filtered = call.filter.is_some_and(|filter| self.arena.never_true_when(filter, &mine));
+            let null_argument = call.args.len() == 1 && self.arena.null_when(call.args[0], &mine);
+            let otherwise = match (count, skips, filtered || null_argument) {
+                (true, _, true) => Const::Int(0),
+                (true, _, false) if call.filter.is_none() && call.args.is_empty() => Const::Int(1),
+                (false, true, true) => Const::Null,
+                _ => return false,
+            };
+            let inside = matched.apply(self.arena, *e);
+            let info = *self.arena.col(*col);
+            let fresh = self.arena.new_col(info.name, info.data_type, info.nullable);
+            self.arena.col_mut(fresh).count = count;
+            inner_aggs.push((fresh, inside));
+            values.push((*col, fresh, otherwise));
+        }
+        self.arena.used_facts.extend(facts);
+        self.changed = true;
+        let Some(Outer { right, .. }) = aggregate.input.outers.pop() else { return false };
+        let mut inner = right;
+        for e in own {
+            let e = matched.apply(self.arena, e);
+            inner.filters.push(e);
+        }
+        let name = self.arena.sym("key");
+        let mut keys: Vec<(Col, ExprId)> = Vec::with_capacity(ties.len());
+        let mut on = Vec::with_capacity(ties.len());
+        for (theirs, left) in ties {
+            let col = match keys.iter().find(|(_, other)| *other == theirs) {
+                Some((col, _)) => *col,
+                None => {
+                    let col = self.arena.new_col(name, self.arena.type_of(theirs), true);
+                    keys.push((col, theirs));
+                    col
+                }
+            };
+            let key = self.arena.column(col);
+            on.push(self.arena.cmp(CmpOp::Eq, key, left));
+        }
+        let grouped = Aggregate { input: inner, keys, aggs: inner_aggs, scalar: false };
+        let marker_name = self.arena.sym("matched");
+        let marker = self.arena.new_col(marker_name, Type::Bool, false);
+        for (col, fresh, otherwise) in values {
+            let fresh = self.arena.column(fresh);
+            let value = match otherwise {
+                Const::Null => fresh,
+                otherwise => {
+                    let otherwise = self.arena.constant(otherwise);
+                    self.arena.coalesce(&[fresh, otherwise])
+                }
+            };
+            self.replace(col, value);
+        }
+        for (col, e) in aggregate.keys.iter().chain(&singles) {
+            self.replace(*col, *e);
+        }
+        splice(block, std::mem::take(&mut aggregate.input));
+        let right = Block { sources: vec![Source::Aggregate(Box::new(grouped))], ..Block::default() };
+        block.outers.push(Outer { right, on, marker });
+        true
+    }
+}

@@ -1,0 +1,180 @@
+//! What determines what: keys and functional dependencies through the algebra.
+
+use super::super::algebra::{Block, CmpOp, Col, ColSet, Node, Source};
+use super::Normalizer;
+
+impl Normalizer<'_> {
+    /// Adds to `known` every column of the block that is determined by the columns in it (and by columns that are not of
+    /// the block), and returns whether the rows themselves are: at most one row for each combination of `known`.
+    /// Facts that this rests on are added to `facts`.
+    pub(super) fn closure(&mut self, block: &Block, known: &mut ColSet, facts: &mut Vec<usize>) -> bool {
+        let (sources, outers) = self.determined(block, known, facts);
+        sources.iter().all(|done| *done) && outers.iter().all(|done| *done)
+    }
+
+    /// Like [`Self::closure`], for each source and each outer join.
+    pub(super) fn determined(
+        &mut self,
+        block: &Block,
+        known: &mut ColSet,
+        facts: &mut Vec<usize>,
+    ) -> (Vec<bool>, Vec<bool>) {
+        let own = self.arena.visible_set(block);
+        let mut sources = vec![false; block.sources.len()];
+        let mut outers = vec![false; block.outers.len()];
+        loop {
+            let before = known.iter().count();
+            let done_before =
+                sources.iter().filter(|done| **done).count() + outers.iter().filter(|done| **done).count();
+            self.close_equalities(block, &own, known);
+            for (source, done) in block.sources.iter().zip(&mut sources) {
+                if !*done && self.source_determined(source, block, known, facts) {
+                    *done = true;
+                    self.arena.visible_source(source, known);
+                }
+            }
+            for (outer, done) in block.outers.iter().zip(&mut outers) {
+                if *done {
+                    continue;
+                }
+                // Only rows that match count here: the condition equates columns of the right side with known ones.
+                let right = self.arena.visible_set(&outer.right);
+                let mut inside = known.clone();
+                for e in &outer.on {
+                    if let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(*e) {
+                        for (mine, theirs) in [(a, b), (b, a)] {
+                            if let Node::Col(col) = *self.arena.node(mine) {
+                                let others = self.arena.columns_of(theirs);
+                                if right.contains(col)
+                                    && !others.intersects(&right)
+                                    && others
+                                        .iter()
+                                        .all(|other| known.contains(other) || !own.contains(other))
+                                    && !self.arena.has_sub(theirs)
+                                {
+                                    inside.insert(col);
+                                }
+                            }
+                        }
+                    }
+                }
+                let mut probe = Block { equal: Vec::new(), ..Block::default() };
+                probe.filters.clone_from(&outer.on);
+                probe.sources.clone_from(&outer.right.sources);
+                probe.outers.clone_from(&outer.right.outers);
+                if self.closure(&probe, &mut inside, facts) {
+                    *done = true;
+                    known.extend(&right);
+                    known.insert(outer.marker);
+                }
+            }
+            let done_after =
+                sources.iter().filter(|done| **done).count() + outers.iter().filter(|done| **done).count();
+            if known.iter().count() == before && done_after == done_before {
+                break;
+            }
+        }
+        (sources, outers)
+    }
+
+    fn close_equalities(&mut self, block: &Block, own: &ColSet, known: &mut ColSet) {
+        for class in &block.equal {
+            if class.iter().any(|col| known.contains(*col) || !own.contains(*col)) {
+                class.iter().for_each(|col| {
+                    known.insert(*col);
+                });
+            }
+        }
+        for e in &block.filters {
+            let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(*e) else { continue };
+            for (mine, theirs) in [(a, b), (b, a)] {
+                if let Node::Col(col) = *self.arena.node(mine) {
+                    let exact = self.arena.type_of(mine).same_values(self.arena.type_of(theirs))
+                        || self.arena.as_const(theirs).is_some();
+                    if exact
+                        && !self.arena.has_sub(theirs)
+                        && self.arena.columns_of(theirs).iter().all(|o| known.contains(o) || !own.contains(o))
+                    {
+                        known.insert(col);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the known columns determine the row of this source.
+    fn source_determined(
+        &mut self,
+        source: &Source,
+        block: &Block,
+        known: &mut ColSet,
+        facts: &mut Vec<usize>,
+    ) -> bool {
+        match source {
+            Source::Scan(scan) => {
+                let info = self.arena.scan(*scan).clone();
+                let unique = self.arena.table_of(*scan).facts.unique.clone();
+                for (columns, fact) in unique {
+                    let mut used = vec![fact];
+                    let all = columns.iter().all(|position| {
+                        let Some((_, col)) = info.cols.iter().find(|(at, _)| at == position) else {
+                            return false;
+                        };
+                        if !known.contains(*col) {
+                            return false;
+                        }
+                        // A key does not bind rows with NULL in it.
+                        if self.bound(block, *col) || self.arena.derived.contains(*col) {
+                            return true;
+                        }
+                        used.extend(self.arena.col(*col).fact);
+                        !self.arena.col(*col).nullable
+                    });
+                    if all {
+                        facts.extend(used);
+                        return true;
+                    }
+                }
+                false
+            }
+            Source::Values(values) => values.rows.len() <= 1,
+            Source::Aggregate(aggregate) => aggregate.keys.iter().all(|(col, _)| known.contains(*col)),
+            Source::Window(window) => {
+                let mut inside = known.clone();
+                if self.closure(&window.input, &mut inside, facts) {
+                    return true;
+                }
+                // The number of a row in its partition, and the partition: one row.
+                window.funcs.iter().any(|(col, e)| match self.arena.node(*e) {
+                    Node::Window(call) => {
+                        self.arena.is(call.call.func, "row_number")
+                            && known.contains(*col)
+                            && call
+                                .partition
+                                .iter()
+                                .all(|e| self.arena.columns_of(*e).iter().all(|c| inside.contains(c)))
+                    }
+                    _ => false,
+                })
+            }
+            Source::Limit(limit) => {
+                let one = limit.limit.and_then(|e| self.arena.as_const(e));
+                if matches!(one, Some(super::super::algebra::Const::Int(0 | 1))) && limit.extra.is_none() {
+                    return true;
+                }
+                let mut inside = known.clone();
+                self.closure(&limit.input, &mut inside, facts)
+            }
+            Source::Union(_) | Source::SetOp(_) | Source::Full(_) | Source::Opaque(_) => false,
+        }
+    }
+
+    /// Whether the block rejects NULL in this column by an equality.
+    fn bound(&self, block: &Block, col: Col) -> bool {
+        if block.equal.iter().any(|class| class.contains(&col)) {
+            return true;
+        }
+        let one: ColSet = [col].into_iter().collect();
+        block.filters.iter().any(|e| self.arena.never_true_when(*e, &one))
+    }
+}
