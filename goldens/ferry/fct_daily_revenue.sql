@@ -30,7 +30,8 @@ select
     coalesce(bookings.bookings, 0) as bookings,
     cast(coalesce(fares.amount_cents, 0) / 100.0 as decimal(12, 2)) as gross_amount,
     cast(
-        coalesce(fares.amount_cents - fares.refunded_cents, 0) / 100.0 as decimal(12, 2)
+        (coalesce(fares.amount_cents, 0) - coalesce(fares.refunded_cents, 0)) / 100.0
+        as decimal(12, 2)
     ) as net_amount
 from days
 left join bookings on days.revenue_date = bookings.revenue_date

@@ -17,7 +17,8 @@ select
     cast(coalesce(fares.amount_cents, 0) / 100.0 as decimal(10, 2)) as amount,
     cast(coalesce(fares.refunded_cents, 0) / 100.0 as decimal(10, 2)) as refunded,
     cast(
-        coalesce(fares.amount_cents - fares.refunded_cents, 0) / 100.0 as decimal(10, 2)
+        (coalesce(fares.amount_cents, 0) - coalesce(fares.refunded_cents, 0)) / 100.0
+        as decimal(10, 2)
     ) as net_amount
 from {{ ref('stg_bookings') }} as bookings
 left join fares on bookings.booking_id = fares.booking_id
