@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::sql::compare::{Contract, Options, compare};
+use crate::sql::explain::explain;
+use crate::sql::model::{self, Model};
 use crate::sql::search::{Search, SearchOptions, Step};
 use crate::sql::verdict::{Comparison, Method, Verdict};
 use crate::sql::{Dialect, Schema};
@@ -36,7 +38,8 @@ impl Default for GoldenOptions {
     }
 }
 
-/// The whole ladder: proof, and where it does not decide and there is a DuckDB, the search. Both texts are rendered SQL.
+/// The whole ladder: proof, and where it does not decide and there is a DuckDB, the search; then the differences in
+/// words. Both texts are rendered SQL.
 pub async fn judge(
     golden: &str,
     candidate: &str,
@@ -44,16 +47,31 @@ pub async fn judge(
     options: &GoldenOptions,
     pool: Option<&Pool>,
 ) -> Comparison {
-    let proof = prove(golden, candidate, schema, options);
-    if is_decided(&proof) {
-        return proof;
+    let mut comparison = decide(golden, candidate, schema, options, pool).await;
+    if comparison.verdict == Verdict::Identical {
+        comparison.similarity = Some(1.0);
+    } else if let Some(explanation) = explain(golden, candidate, schema, options.dialect) {
+        comparison.explanation = explanation.changes;
+        comparison.similarity = Some(explanation.similarity);
     }
+    comparison
+}
+
+/// The ladder without the words.
+async fn decide(
+    golden: &str,
+    candidate: &str,
+    schema: &Schema,
+    options: &GoldenOptions,
+    pool: Option<&Pool>,
+) -> Comparison {
+    let proof = prove(golden, candidate, schema, options);
     match pool {
-        Some(pool) => {
+        Some(pool) if !is_decided(&proof) => {
             let mut lease = pool.lease().await;
             search(golden, candidate, schema, options, proof, &mut lease).await
         }
-        None => proof,
+        _ => proof,
     }
 }
 
@@ -98,6 +116,25 @@ pub async fn search(
         similarity: proof.similarity,
         ..found
     }
+}
+
+/// The whole ladder for two dbt models: both branches of `is_incremental()`, and their configs.
+pub async fn judge_models(
+    golden: &Model,
+    candidate: &Model,
+    schema: &Schema,
+    options: &GoldenOptions,
+    pool: Option<&Pool>,
+) -> Comparison {
+    let mut comparisons = Vec::new();
+    for pair in model::pairs(golden, candidate) {
+        comparisons.push(match pair.settled() {
+            Some(comparison) => comparison,
+            None => decide(&pair.golden.sql, &pair.candidate.sql, schema, options, pool).await,
+        });
+    }
+    let options = Options { dialect: options.dialect, contract: options.contract };
+    model::combine(golden, candidate, comparisons, schema, &options)
 }
 
 async fn drive(search: &mut Search, session: &mut Lease, deadline: Duration) -> Comparison {

@@ -3,4 +3,5 @@
 pub mod dbt;
 pub mod duckdb;
 pub mod environment;
+pub mod git;
 pub mod process;

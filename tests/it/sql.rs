@@ -1,1 +1,299 @@
-//! Tests of this subject.
+//! What the SQL judge promises: an equality that no database contradicts, a difference that reproduces.
+//!
+//! The standing fuzz runs a few hundred random pairs; `ASSAY_FUZZ_PAIRS=100000` runs more, `ASSAY_FUZZ_SEED` starts
+//! elsewhere, and `ASSAY_FUZZ_REPORT=FILE` collects every contradiction instead of stopping at the first.
+
+mod pairs;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use assay::check::golden::{self, GoldenOptions};
+use assay::sql::Schema;
+use assay::sql::compare::Contract;
+use assay::sql::verdict::{Comparison, Verdict};
+use assay::stats::rng::SplitMix64;
+use assay::tool::duckdb::{Lease, Pool, Session, SessionFault, SessionLimits};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The `duckdb` command: named in the environment, else that of the tools that all tests share.
+fn duckdb() -> std::path::PathBuf {
+    if let Some(path) = std::env::var_os("ASSAY_DUCKDB") {
+        return path.into();
+    }
+    super::tool::tools().duckdb
+}
+
+fn pool() -> Pool {
+    Pool::new(duckdb(), &SessionLimits::default(), 1)
+}
+
+fn options() -> GoldenOptions {
+    GoldenOptions { contract: Contract::Position, ..GoldenOptions::default() }
+}
+
+fn schema() -> Schema {
+    serde_json::from_str(
+        r#"{"tables": {
+            "orders": {"columns": {"id": {"type": "INTEGER", "nullable": false}, "customer_id": {"type": "INTEGER"},
+                       "status": {"type": "VARCHAR"}, "amount": {"type": "DECIMAL(10,2)"}, "placed": {"type": "DATE"}},
+                       "primary_key": ["id"]},
+            "customers": {"columns": {"id": {"type": "INTEGER", "nullable": false}, "name": {"type": "VARCHAR"}},
+                          "primary_key": ["id"]}}}"#,
+    )
+    .expect("the schema reads")
+}
+
+async fn judge(golden: &str, candidate: &str) -> Comparison {
+    golden::judge(golden, candidate, &schema(), &options(), Some(&pool())).await
+}
+
+/// The rows that the counterexample's own script prints as belonging to one side only.
+async fn reproduced(comparison: &Comparison, session: &mut Lease) -> usize {
+    let Some(found) = &comparison.counterexample else { return 0 };
+    // The script is for an empty database.
+    session.reset();
+    let reply = session.execute(&found.script, DEADLINE).await.expect("the script runs");
+    session.reset();
+    reply.stdout.lines().filter(|line| line.starts_with("only ")).count()
+}
+
+#[tokio::test]
+async fn a_difference_is_shown_with_few_rows_and_reproduces() {
+    let comparison = judge(
+        "select c.name, count(o.id) n from customers c left join orders o on o.customer_id = c.id \
+         where o.status = 'paid' or o.id is null group by 1",
+        "select c.name, count(o.id) n from customers c left join orders o on o.customer_id = c.id and o.status = 'paid' \
+         group by 1",
+    )
+    .await;
+    assert_eq!(comparison.verdict, Verdict::Differs, "{comparison:#?}");
+    let found = comparison.counterexample.as_ref().expect("rows");
+    assert!(found.tables.iter().all(|table| table.rows.len() <= 3), "{found:#?}");
+    assert_ne!(found.golden.rows, found.candidate.rows);
+    let mut session = pool().lease().await;
+    assert!(reproduced(&comparison, &mut session).await > 0, "{}", found.script);
+}
+
+#[tokio::test]
+async fn boundaries_thresholds_and_dates_are_found() {
+    for (golden, candidate) in [
+        ("select id from orders where amount > 100", "select id from orders where amount >= 100"),
+        (
+            "select customer_id from orders group by 1 having sum(amount) > 100 and max(amount) < 75",
+            "select customer_id from orders group by 1 having sum(amount) >= 100 and max(amount) < 75",
+        ),
+        (
+            "select customer_id from orders group by 1 having count(*) > 8",
+            "select customer_id from orders group by 1 having count(*) > 9",
+        ),
+        (
+            "select id from orders where placed >= date '2023-01-01' and placed < date '2024-01-01'",
+            "select id from orders where placed between date '2023-01-01' and date '2024-01-01'",
+        ),
+        (
+            "select date_trunc('month', placed) m, count(*) n from orders group by 1",
+            "select date_trunc('quarter', placed) m, count(*) n from orders group by 1",
+        ),
+        (
+            "select name from customers where name like 'A%'",
+            "select name from customers where name ilike 'A%'",
+        ),
+        (
+            "select id from orders order by amount desc, id limit 12",
+            "select id from orders order by amount desc, id limit 13",
+        ),
+    ] {
+        let comparison = judge(golden, candidate).await;
+        assert_eq!(comparison.verdict, Verdict::Differs, "{golden}\n{candidate}\n{comparison:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_depends_on_the_order_of_rows_is_no_evidence() {
+    let comparison = judge("select id from orders limit 1", "select max(id) as id from orders").await;
+    // They differ on the empty table, which no order changes; the limit itself must not be the reason.
+    if let Some(found) = &comparison.counterexample {
+        assert!(found.tables.iter().all(|table| table.rows.is_empty()), "{found:#?}");
+    }
+    let comparison = judge(
+        "select status from orders order by amount limit 1",
+        "select status from (select * from orders order by amount, id) x limit 1",
+    )
+    .await;
+    assert_ne!(comparison.verdict, Verdict::Differs, "{comparison:#?}");
+}
+
+#[tokio::test]
+async fn an_empty_result_everywhere_is_not_agreement() {
+    let comparison = judge(
+        "select id from orders where amount > 10 and amount < 5 and status = 'x'",
+        "select id from orders where amount > 10 and amount < 4 and status = 'y'",
+    )
+    .await;
+    assert!(
+        matches!(comparison.verdict, Verdict::Unknown | Verdict::Equivalent),
+        "two empty results prove nothing: {comparison:#?}"
+    );
+}
+
+#[tokio::test]
+async fn keys_are_honoured() {
+    // Without the key they differ: two rows of one id.
+    let comparison = judge("select distinct id from orders", "select id from orders").await;
+    assert_ne!(comparison.verdict, Verdict::Differs, "{comparison:#?}");
+}
+
+#[tokio::test]
+async fn failing_and_hostile_candidates_are_unknown_and_harmless() {
+    let pool = pool();
+    for candidate in [
+        "select id from no_such_table",
+        "select read_text('/etc/passwd') as id",
+        "select id from read_csv('/etc/passwd')",
+        "select count(*) from range(10000000000) a(id), range(1000000) b(x)",
+        "select id from orders) ; drop table orders; --",
+        "copy orders to '/tmp/assay-test-leak'",
+        "select error('x') as id from orders",
+        "select ('''); select 1; --') as id from orders",
+    ] {
+        let options = GoldenOptions { deadline: Duration::from_secs(2), ..options() };
+        let comparison =
+            golden::judge("select id from orders", candidate, &schema(), &options, Some(&pool)).await;
+        assert!(
+            matches!(comparison.verdict, Verdict::Unknown | Verdict::Differs),
+            "{candidate}: {comparison:#?}"
+        );
+        assert!(!Path::new("/tmp/assay-test-leak").exists());
+    }
+    // The session is still of use.
+    let comparison = golden::judge(
+        "select id from orders",
+        "select id + 1 as id from orders",
+        &schema(),
+        &options(),
+        Some(&pool),
+    )
+    .await;
+    assert_eq!(comparison.verdict, Verdict::Differs);
+}
+
+#[tokio::test]
+async fn without_duckdb_only_proofs_are_given() {
+    let comparison = golden::judge(
+        "select id from orders where amount > 1",
+        "select id from orders where amount > 2",
+        &schema(),
+        &options(),
+        None,
+    )
+    .await;
+    assert_eq!(comparison.verdict, Verdict::Unknown);
+    assert!(comparison.counterexample.is_none());
+}
+
+#[tokio::test]
+async fn a_session_survives_errors_deadlines_and_forged_marks() {
+    let mut session = Session::new(duckdb(), SessionLimits::default());
+    let reply = session.execute("select 1;\nselect nonsense;\nselect 2;", DEADLINE).await.expect("a reply");
+    assert_eq!(reply.stdout, "1\n2\n");
+    assert!(reply.stderr.contains("nonsense"), "{}", reply.stderr);
+    let slow = session
+        .execute("select count(*) from range(100000000) a, range(100000) b;", Duration::from_secs(1))
+        .await;
+    assert!(matches!(slow, Err(SessionFault::Deadline(_))), "{slow:?}");
+    // An unfinished statement swallows the end mark; the next request starts afresh.
+    assert!(session.execute("select '", Duration::from_millis(200)).await.is_err());
+    let reply =
+        session.execute("select 3;\n.shell echo escaped\n.print 0000", DEADLINE).await.expect("a reply");
+    assert_eq!(reply.stdout, "3\n0000\n");
+    let reply = session
+        .execute("set threads=4; install httpfs; select * from glob('/*'); attach '/tmp/x.db';", DEADLINE)
+        .await
+        .expect("a reply");
+    assert_eq!(reply.stdout, "");
+    assert_eq!(reply.stderr.lines().filter(|line| line.contains("Error")).count(), 4, "{}", reply.stderr);
+    let missing = Session::new("/nonexistent/duckdb", SessionLimits::default()).execute("", DEADLINE).await;
+    assert!(matches!(missing, Err(SessionFault::Start { .. })), "{missing:?}");
+}
+
+/// What one random pair said.
+enum Seen {
+    Equal,
+    Differs,
+    Open,
+}
+
+async fn fuzz_one(seed: u64, session: &mut Lease) -> Result<Seen, String> {
+    let pair = pairs::random(&mut SplitMix64::new(seed));
+    let schema: Schema = serde_json::from_str(&pair.schema).expect("the generator's schema reads");
+    let options = GoldenOptions { databases: 14, ..options() };
+    let proof = golden::prove(&pair.golden, &pair.candidate, &schema, &options);
+    let equal = matches!(proof.verdict, Verdict::Identical | Verdict::Equivalent);
+    if proof.verdict == Verdict::Differs {
+        return Ok(Seen::Differs);
+    }
+    let facts = proof.facts.join("; ");
+    let found = golden::search(&pair.golden, &pair.candidate, &schema, &options, proof, session).await;
+    let shown = |what: &str| {
+        format!(
+            "seed {seed}: {what}\n  A: {}\n  B: {}\n  rewrite: {}\n  facts: {facts}\n  schema: {}\n  {}\n{}\n",
+            pair.golden,
+            pair.candidate,
+            pair.rewrite,
+            pair.schema,
+            found.reason,
+            found.counterexample.as_ref().map_or("", |found| found.script.as_str())
+        )
+    };
+    match (equal, found.verdict) {
+        (true, Verdict::Differs) => Err(shown("called equal, and these rows tell them apart")),
+        (true, _) => Ok(Seen::Equal),
+        (false, Verdict::Differs) if found.counterexample.is_some() => {
+            if reproduced(&found, session).await == 0 {
+                return Err(shown("called different, and the script does not show it"));
+            }
+            Ok(Seen::Differs)
+        }
+        (false, Verdict::Differs) => Ok(Seen::Differs),
+        (false, _) => Ok(Seen::Open),
+    }
+}
+
+#[tokio::test]
+async fn random_pairs_are_never_contradicted() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let pairs = number("ASSAY_FUZZ_PAIRS", 120);
+    let first = number("ASSAY_FUZZ_SEED", 1);
+    let report = std::env::var_os("ASSAY_FUZZ_REPORT");
+    let mut session = pool().lease().await;
+    let (mut equal, mut differs, mut contradictions) = (0, 0, Vec::new());
+    for seed in first..first + pairs {
+        match fuzz_one(seed, &mut session).await {
+            Ok(Seen::Equal) => equal += 1,
+            Ok(Seen::Differs) => differs += 1,
+            Ok(Seen::Open) => {}
+            Err(contradiction) => {
+                if let Some(path) = &report {
+                    let mut file =
+                        fs_err::OpenOptions::new().create(true).append(true).open(path).expect("opens");
+                    writeln!(file, "{contradiction}").expect("written");
+                }
+                contradictions.push(contradiction);
+                assert!(report.is_some(), "{}", contradictions[0]);
+            }
+        }
+    }
+    assert!(
+        contradictions.is_empty(),
+        "{} contradictions, the first:\n{}",
+        contradictions.len(),
+        contradictions[0]
+    );
+    // Of nothing, anything holds: the generator has to make pairs of both kinds.
+    assert!(equal * 20 >= pairs && differs * 20 >= pairs, "{equal} equal and {differs} different of {pairs}");
+}

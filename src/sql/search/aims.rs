@@ -20,7 +20,8 @@ pub(super) enum Relation {
     Equal,
     Less,
     Greater,
-    /// Not equal, an argument of the same function, an arm of the same CASE.
+    Unequal,
+    /// An argument of the same function, an arm of the same CASE.
     Loose,
 }
 
@@ -33,6 +34,9 @@ pub(super) struct Class {
     pub(super) date: bool,
     /// Its values are added up or counted.
     pub(super) summed: bool,
+    /// Below, above another column in a comparison.
+    pub(super) low: bool,
+    pub(super) high: bool,
 }
 
 /// See the module.
@@ -98,6 +102,8 @@ impl Aims {
         class.numeric |= moved.numeric;
         class.date |= moved.date;
         class.summed |= moved.summed;
+        class.low |= moved.low;
+        class.high |= moved.high;
         self.parents.insert(b, a);
     }
 
@@ -154,14 +160,23 @@ impl Aims {
             BinaryOperator::Eq | BinaryOperator::Spaceship => (Relation::Equal, Relation::Equal),
             BinaryOperator::Lt | BinaryOperator::LtEq => (Relation::Less, Relation::Greater),
             BinaryOperator::Gt | BinaryOperator::GtEq => (Relation::Greater, Relation::Less),
-            _ => (Relation::Loose, Relation::Loose),
+            _ => (Relation::Unequal, Relation::Unequal),
         };
         self.relate(left, forward, right);
         self.relate(right, backward, left);
-        if matches!(op, BinaryOperator::Eq | BinaryOperator::Spaceship)
-            && let (Some(a), Some(b)) = (plain(left), plain(right))
-        {
-            self.union(&a, &b);
+        if let (Some(a), Some(b)) = (plain(left), plain(right)) {
+            match forward {
+                Relation::Equal => self.union(&a, &b),
+                Relation::Less => {
+                    self.class_mut(&a).low = true;
+                    self.class_mut(&b).high = true;
+                }
+                Relation::Greater => {
+                    self.class_mut(&a).high = true;
+                    self.class_mut(&b).low = true;
+                }
+                Relation::Unequal | Relation::Loose => {}
+            }
         }
     }
 }

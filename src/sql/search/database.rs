@@ -62,6 +62,9 @@ pub(super) struct ColumnPlan {
     pub(super) accepted: Option<Vec<String>>,
     /// A text that is read as a number.
     pub(super) numeric_text: bool,
+    /// Below, above another column in a comparison.
+    pub(super) low: bool,
+    pub(super) high: bool,
 }
 
 /// A table with its constraints, columns by position.
@@ -160,6 +163,8 @@ impl Layout {
                 focus: Vec::new(),
                 near: Vec::new(),
                 accepted: declared.accepted_values.clone().filter(|values| !values.is_empty()),
+                low: hints.low,
+                high: hints.high,
                 numeric_text: matches!(kind, Some(Kind::Text { .. })) && hints.numeric,
             };
             if let Some(kind) = kind {
@@ -238,7 +243,7 @@ impl ColumnPlan {
     }
 
     fn aim(&mut self, kind: Kind, hints: &super::aims::Class, aims: &Aims) {
-        let hints_summed = hints.summed;
+        let summed = hints.summed;
         let mut hints: Vec<(Relation, Constant)> = hints.hints.iter().cloned().collect();
         if aims.uses_clock && matches!(kind, Kind::Date | Kind::Timestamp) {
             for days in aims.days.iter().copied().chain([0]) {
@@ -248,24 +253,23 @@ impl ColumnPlan {
         hints.truncate(60);
         for (relation, constant) in &hints {
             for value in kind.exactly(constant) {
-                let beside = kind.beside(&value);
-                match relation {
-                    Relation::Equal => self.focus.push(value.clone()),
-                    Relation::Greater => {
-                        // The bound itself: whether it belongs is what goes wrong most.
-                        self.focus.push(value.clone());
-                        self.focus
-                            .extend(beside.iter().filter(|other| above(other, &value)).take(2).cloned());
-                    }
-                    Relation::Less => {
-                        self.focus.push(value.clone());
-                        self.focus
-                            .extend(beside.iter().filter(|other| above(&value, other)).take(2).cloned());
-                    }
-                    Relation::Loose => {}
+                if *relation != Relation::Loose {
+                    // The bound itself, too: whether it belongs is what goes wrong most.
+                    self.focus.push(value.clone());
                 }
+                match relation {
+                    Relation::Greater => self.focus.extend(kind.beyond(&value, true)),
+                    Relation::Less => self.focus.extend(kind.beyond(&value, false)),
+                    // The constant and two others.
+                    Relation::Unequal => self.focus.extend([kind.nth(0, false), kind.nth(1, false)]),
+                    Relation::Equal | Relation::Loose => {}
+                }
+                if summed && *relation != Relation::Loose {
+                    // Parts that add up to a threshold.
+                    self.focus.extend(kind.parts(&value).into_iter().take(2));
+                }
+                self.near.extend(kind.beside(&value));
                 self.near.push(value);
-                self.near.extend(beside);
             }
         }
         if self.near.is_empty() {
@@ -273,11 +277,6 @@ impl ColumnPlan {
             for constant in aims.loose.iter().take(8) {
                 self.near.extend(kind.exactly(constant));
             }
-        }
-        if hints_summed {
-            // Parts that add up to a threshold.
-            let parts: Vec<String> = self.near.iter().take(6).flat_map(|value| kind.parts(value)).collect();
-            self.near.extend(parts);
         }
         self.near.extend(kind.awkward());
         if let Some(accepted) = &mut self.accepted {
@@ -343,13 +342,6 @@ fn without_unused(name: &str, table: &Table, named: &[(&str, &Table)], aims: &Ai
         kept.primary_key.clear();
     }
     kept
-}
-
-fn above(a: &str, b: &str) -> bool {
-    match (a.parse::<f64>(), b.parse::<f64>()) {
-        (Ok(a), Ok(b)) => a > b,
-        _ => a > b,
-    }
 }
 
 /// The values of a set of columns; `None` when one is NULL (exempt from uniqueness and references).

@@ -347,6 +347,16 @@ impl Maker<'_> {
         if plan.nullable && self.chance(style.null) {
             return None;
         }
+        let is_time = matches!(kind, Kind::Date | Kind::Timestamp);
+        if plan.focus.is_empty() && (plan.low != plan.high) && self.chance(50) {
+            // Mostly on the side of the other column where the comparison holds.
+            return match (is_time, plan.low) {
+                (true, true) => plan.nth(if self.chance(50) { 6 } else { 3 }),
+                (true, false) => plan.nth(if self.chance(50) { 5 } else { 2 }),
+                (false, true) => plan.nth(self.rng.below(2)),
+                (false, false) => plan.nth(4 + self.rng.below(4)),
+            };
+        }
         let draw = self.rng.below(100);
         if draw < style.focus {
             let mark = match self.focus.get(&plan.class) {
@@ -362,7 +372,7 @@ impl Maker<'_> {
                     0 => plan.nth(if table.primary_key.contains(&column) {
                         i
                     } else {
-                        self.rng.below(style.domain)
+                        self.rng.below(if is_time { 8 } else { style.domain })
                     }),
                     n => plan.focus.get(i % n).cloned(),
                 };
@@ -372,14 +382,13 @@ impl Maker<'_> {
                 let mark = if self.chance(75) { mark } else { self.rng.below(1 << 16) };
                 return plan.focus.get(mark % plan.focus.len()).cloned();
             }
-            if !style.diagonal && self.chance(60) {
+            if !style.diagonal && self.chance(if is_time { 20 } else { 60 }) {
                 return plan.nth(mark % 2);
             }
         } else if draw < style.focus + style.near && !plan.near.is_empty() {
             return plan.near.get(self.rng.below(plan.near.len())).cloned();
         }
-        if matches!(kind, Kind::Date | Kind::Timestamp) && !self.generator.days.is_empty() && self.chance(40)
-        {
+        if is_time && !self.generator.days.is_empty() && self.chance(40) {
             let days: Vec<i64> = self.generator.days.iter().copied().collect();
             let days = days[self.rng.below(days.len())];
             let shifted = super::values::around_clock([days - 1, days, days + 1][self.rng.below(3)]);
@@ -389,7 +398,9 @@ impl Maker<'_> {
                 return Some(value.clone());
             }
         }
-        let n = if style.diagonal { i } else { self.rng.below(style.domain.max(1)) };
+        // Dates that are compared with nothing are grouped by month, counted apart: they vary.
+        let domain = if is_time { style.domain.max(8) } else { style.domain.max(1) };
+        let n = if style.diagonal { i } else { self.rng.below(domain) };
         plan.nth(n)
     }
 }

@@ -21,6 +21,8 @@ use crate::sql::verdict::{Comparison, Coverage, Method, Verdict};
 const DATABASES: usize = 40;
 /// Sizes of the batches: small at first, since most differences show at once.
 const BATCHES: [usize; 5] = [6, 8, 10, 16, 24];
+/// Databases that are tried on top when mutants of the golden survive the first ones.
+const MORE_DATABASES: usize = 24;
 /// Databases that mutants are tried on.
 const ADEQUACY_DATABASES: usize = 10;
 /// Mutants that are tried.
@@ -51,6 +53,9 @@ pub struct Search {
     own: Option<Database>,
     seed: u64,
     limit: usize,
+    /// What a first look at mutants found, when it led to more databases.
+    first_look: Option<Adequacy>,
+    looked_twice: bool,
     state: State,
     pairing: Option<Pairing>,
     /// The database whose difference is being shrunk, as it was found.
@@ -151,6 +156,8 @@ impl Search {
             own,
             seed: u64::from_le_bytes(seed),
             limit: if options.databases == 0 { DATABASES } else { options.databases },
+            first_look: None,
+            looked_twice: false,
             state: State::Start,
             pairing: None,
             found: None,
@@ -262,12 +269,7 @@ impl Search {
             }
             let is_new = self.evidence.results.insert(*golden);
             if golden != candidate {
-                // The project's own rows say most to a reader.
-                if own && number == 0 {
-                    differing.insert(0, database);
-                } else {
-                    differing.push(database);
-                }
+                differing.push((own && number == 0, database));
             } else if is_new && self.evidence.telling.len() < ADEQUACY_DATABASES {
                 self.evidence.telling.push((database, *golden));
             }
@@ -278,8 +280,10 @@ impl Search {
         if differing.is_empty() {
             return self.next_batch();
         }
-        differing.sort_by_key(Database::size);
+        // The project's own rows say most to a reader, then the fewest rows.
+        differing.sort_by_key(|(own, database)| (!own, database.size()));
         differing.truncate(5);
+        let differing: Vec<Database> = differing.into_iter().map(|(_, database)| database).collect();
         let orders: Vec<Database> = differing.iter().flat_map(shrink::orders).collect();
         let text = self.compare_all(&orders);
         self.state = State::Confirm { databases: differing };
@@ -424,7 +428,13 @@ impl Search {
             None => Vec::new(),
         };
         let telling = std::mem::take(&mut self.evidence.telling);
-        self.try_mutants(Adequacy { mutants, telling, ..Adequacy::default() })
+        match self.first_look.take() {
+            Some(mut adequacy) => {
+                adequacy.telling.extend(telling);
+                self.try_mutants(adequacy)
+            }
+            None => self.try_mutants(Adequacy { mutants, telling, ..Adequacy::default() }),
+        }
     }
 
     /// Runs the mutants that are still alive on the next few databases.
@@ -440,8 +450,15 @@ impl Search {
             .collect();
         let alive: Vec<usize> =
             (0..adequacy.mutants.len()).filter(|tag| !adequacy.killed.contains(tag)).collect();
-        if databases.is_empty() || alive.is_empty() {
+        if alive.is_empty() || (databases.is_empty() && self.looked_twice) {
             return self.agree(&adequacy);
+        }
+        if databases.is_empty() {
+            // What is blind to a changed golden may be blind to the candidate's fault: look further.
+            self.first_look = Some(adequacy);
+            self.looked_twice = true;
+            self.limit += MORE_DATABASES;
+            return self.next_batch();
         }
         let mut text = script::load(&self.layout, &databases);
         for number in 0..databases.len() {

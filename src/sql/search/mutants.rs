@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    JoinOperator, ObjectName, ObjectNamePart, Query, Select, SetExpr, SetQuantifier, Value, VisitMut,
-    VisitorMut,
+    JoinOperator, ObjectName, ObjectNamePart, OrderByExpr, OrderBySort, Query, Select, SetExpr,
+    SetQuantifier, Value, VisitMut, VisitorMut,
 };
 
 /// Up to `most` mutants, spread over the query; texts, all different from the query's own.
@@ -85,6 +85,16 @@ impl VisitorMut for Mutator {
                     join.join_operator = other;
                 }
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_order_by_expr(&mut self, order: &mut OrderByExpr) -> ControlFlow<()> {
+        if self.here() {
+            order.options.sort = match order.options.sort {
+                Some(OrderBySort::Desc) => None,
+                _ => Some(OrderBySort::Desc),
+            };
         }
         ControlFlow::Continue(())
     }
@@ -184,11 +194,13 @@ impl VisitorMut for Mutator {
                         }
                         None
                     }
-                    "sum" | "avg" | "min" | "max" | "rank" | "dense_rank" | "row_number" => {
+                    "sum" | "avg" | "min" | "max" | "rank" | "dense_rank" | "row_number" | "lag" | "lead" => {
                         if self.here() {
                             function.name = rename(match name.as_str() {
                                 "sum" | "avg" | "min" => "max",
                                 "max" => "min",
+                                "lag" => "lead",
+                                "lead" => "lag",
                                 "rank" => "dense_rank",
                                 "dense_rank" => "row_number",
                                 _ => "rank",

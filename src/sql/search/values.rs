@@ -299,6 +299,48 @@ impl Kind {
         values
     }
 
+    /// Several values on one side of a bound, so that a group can hold different ones.
+    pub(super) fn beyond(self, value: &str, above: bool) -> Vec<String> {
+        let sign: i64 = if above { 1 } else { -1 };
+        match self {
+            Self::Integer { min, max } => match value.parse::<i64>() {
+                Ok(number) => [1, 2, 3, 5]
+                    .into_iter()
+                    .flat_map(|step| in_range(number.saturating_add(step * sign), min, max))
+                    .collect(),
+                Err(_) => Vec::new(),
+            },
+            Self::Decimal { digits, scale } => match parse_decimal(value) {
+                Some((number, at)) => [1, 2, 3, 5]
+                    .into_iter()
+                    .map(|step: i64| {
+                        let one = 10_i128.pow(u32::from(at.min(30)));
+                        decimal(number + one * i128::from(step * sign), at, digits, scale)
+                    })
+                    .collect(),
+                None => Vec::new(),
+            },
+            Self::Float => match value.parse::<f64>() {
+                Ok(number) => [1, 2, 3, 5]
+                    .into_iter()
+                    .map(|step: i32| float_text(number + f64::from(step) * if above { 1.0 } else { -1.0 }))
+                    .collect(),
+                Err(_) => Vec::new(),
+            },
+            Self::Date | Self::Timestamp => match parse_timestamp(value) {
+                Some(moment) => [1, 40, 400]
+                    .into_iter()
+                    .filter_map(|days: i64| plus(moment.date(), (days * sign).days()))
+                    .map(|day| {
+                        if self == Self::Date { date_text(day) } else { timestamp_text(day.at(9, 15, 0, 0)) }
+                    })
+                    .collect(),
+                None => Vec::new(),
+            },
+            _ => self.beside(value).into_iter().take(2).collect(),
+        }
+    }
+
     /// Values of which two or three make the value.
     pub(super) fn parts(self, value: &str) -> Vec<String> {
         let Some((number, at)) = parse_decimal(value) else { return Vec::new() };

@@ -1,36 +1,66 @@
 //! `assay diff`: how two models differ in meaning.
 
+mod html;
+mod inputs;
 mod pairs;
+mod text;
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use crate::check::golden::GoldenOptions;
+use crate::check::golden::{self, GoldenOptions};
 use crate::cli::exit::Exit;
-use crate::sql::Dialect;
+use crate::cli::output;
+use crate::config::Config;
 use crate::sql::compare::Contract;
-use crate::sql::verdict::Verdict;
+use crate::sql::verdict::{Comparison, Method, Verdict};
+use crate::sql::{Dialect, Schema, jinja, model::Model};
 use crate::tool::duckdb::{Pool, SessionLimits};
+use crate::tool::environment::{self, Existing};
+use inputs::Item;
 
 /// `assay diff`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  assay diff golden.sql draft.sql --schema schema.json     two files
+  assay diff goldens/ drafts/                              two folders, by file name
+  assay diff --rev main..HEAD models/                      what a branch changes, in meaning
+  assay diff --pairs pairs.jsonl --json                    many pairs, one JSON object a line in and out
+  assay diff a.sql b.sql --repro repro/                    write a DuckDB script that shows the difference
+
+Exit codes: 0 all the same, 1 some differ, 3 some could not be decided, 2 wrong usage.")]
 pub struct DiffArgs {
-    /// Pairs to compare, one JSON object a line: {"id", "dialect", "schema", "contract", "sql_a", "sql_b"}.
-    #[arg(long, value_name = "FILE", required = true)]
+    /// The golden and the candidate: two files or two folders; with --rev, paths to look at.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Compare the .sql files that changed between two git revisions.
+    #[arg(long, value_name = "A..B", conflicts_with = "pairs")]
+    pub rev: Option<String>,
+    /// Compare the pairs of this file, one JSON object a line: {"id", "dialect", "schema", "contract", "sql_a", "sql_b"}.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths", requires = "json")]
     pub pairs: Option<PathBuf>,
-    /// Write JSON.
+    /// Write one JSON object a pair.
     #[arg(long)]
     pub json: bool,
+    /// Write an HTML page as well.
+    #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
+    pub html: Option<PathBuf>,
+    /// Write a DuckDB script for each counterexample into this folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "pairs")]
+    pub repro: Option<PathBuf>,
+    /// Tables, types and keys: {"tables": {"t": {"columns": {"c": {"type": "VARCHAR"}}, ...}}}.
+    #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
+    pub schema: Option<PathBuf>,
     /// The dialect of both sides, as dbt adapters name it.
     #[arg(long, value_name = "NAME", default_value = "duckdb", value_parser = dialect)]
     pub dialect: Dialect,
     /// How output columns are matched.
     #[arg(long, value_enum, default_value_t)]
     pub contract: ContractArg,
-    /// The duckdb command to search for counterexamples with [default: that of assay's tools environment].
+    /// The duckdb command to search for rows with [default: that of assay's tools environment, when it is there].
     #[arg(long, value_name = "PATH")]
     pub duckdb: Option<PathBuf>,
 }
@@ -71,7 +101,7 @@ impl Tally {
     fn exit(&self) -> Exit {
         if self.differ > 0 {
             Exit::Regression
-        } else if self.unknown > 0 || self.same == 0 {
+        } else if self.unknown > 0 {
             Exit::Undecided
         } else {
             Exit::Fine
@@ -79,11 +109,11 @@ impl Tally {
     }
 }
 
-/// Compares and prints.
+/// Compares and prints. `config` is the configuration file, which need not exist.
 ///
 /// # Errors
 /// Files that cannot be read, wrong usage.
-pub fn run(args: &DiffArgs) -> anyhow::Result<Exit> {
+pub fn run(config: &Path, args: &DiffArgs) -> anyhow::Result<Exit> {
     let options = GoldenOptions {
         dialect: args.dialect,
         contract: match args.contract {
@@ -92,13 +122,116 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Exit> {
         },
         ..GoldenOptions::default()
     };
-    let Some(pairs) = &args.pairs else { bail!("nothing to compare") };
+    let pool = duckdb(config, args)?.map(|path| {
+        let size = std::thread::available_parallelism().map_or(2, usize::from);
+        Pool::new(path, &SessionLimits::default(), size)
+    });
+    if pool.is_none() {
+        output::talk("hint: no duckdb command is at hand, so only proofs are tried; name one with --duckdb");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
-    let pool = args.duckdb.as_ref().map(|path| {
-        let size = std::thread::available_parallelism().map_or(2, usize::from);
-        Arc::new(Pool::new(path, &SessionLimits::default(), size))
-    });
-    let tally = runtime.block_on(pairs::run(pairs, &options, pool.as_deref()))?;
+    if let Some(pairs) = &args.pairs {
+        return Ok(runtime.block_on(pairs::run(pairs, &options, pool.as_ref()))?.exit());
+    }
+    let items = match (&args.rev, args.paths.as_slice()) {
+        (Some(range), paths) => inputs::from_revisions(range, paths)?,
+        (None, [golden, candidate]) => inputs::from_paths(golden, candidate)?,
+        (None, _) => bail!("two files or two folders are needed, or --rev, or --pairs"),
+    };
+    let schema = match &args.schema {
+        Some(path) => {
+            let text = fs_err::read_to_string(path).context("failed to read the schema")?;
+            serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?
+        }
+        None => Schema::default(),
+    };
+    if items.is_empty() {
+        output::talk("no .sql file changed");
+    }
+    let mut tally = Tally::default();
+    let mut results = Vec::new();
+    for item in items {
+        let comparison = match (&item.golden, &item.candidate) {
+            (Some(golden), Some(candidate)) => {
+                let context = jinja::Context::new(args.dialect, &item.model());
+                match (Model::read(golden, &context), Model::read(candidate, &context)) {
+                    (Ok(golden), Ok(candidate)) => runtime.block_on(golden::judge_models(
+                        &golden,
+                        &candidate,
+                        &schema,
+                        &options,
+                        pool.as_ref(),
+                    )),
+                    (Err(fault), _) => unreadable("golden", &fault),
+                    (_, Err(fault)) => unreadable("candidate", &fault),
+                }
+            }
+            (Some(_), None) => missing("the candidate side has no such file"),
+            _ => missing("the golden side has no such file"),
+        };
+        tally.count(comparison.verdict);
+        show(args, &item, &comparison)?;
+        results.push((item, comparison));
+    }
+    if let Some(path) = &args.html {
+        fs_err::write(path, html::page(&results)).context("failed to write")?;
+    }
     Ok(tally.exit())
+}
+
+fn unreadable(side: &str, fault: &jinja::JinjaFault) -> Comparison {
+    let reason = format!("the {side}'s Jinja cannot be rendered: {fault}");
+    Comparison::new(Verdict::Unknown, Method::Text, reason)
+}
+
+fn missing(reason: &str) -> Comparison {
+    Comparison::new(Verdict::Differs, Method::Text, reason)
+}
+
+fn show(args: &DiffArgs, item: &Item, comparison: &Comparison) -> anyhow::Result<()> {
+    let mut reproduce = comparison
+        .counterexample
+        .is_some()
+        .then(|| "run again with --repro DIR for a DuckDB script".to_owned());
+    if let (Some(folder), Some(found)) = (&args.repro, &comparison.counterexample) {
+        fs_err::create_dir_all(folder).context("failed to make a folder")?;
+        // One flat folder: the name says where the model is.
+        let name: String = item
+            .name
+            .trim_end_matches(".sql")
+            .chars()
+            .map(|c| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { '-' })
+            .collect();
+        let path = folder.join(format!("{}.repro.sql", name.trim_matches('-')));
+        fs_err::write(&path, &found.script).context("failed to write")?;
+        reproduce = Some(format!("duckdb -safe < {}", path.display()));
+    }
+    if args.json {
+        output::data(&pairs::render(serde_json::Value::from(item.name.clone()), comparison));
+    } else {
+        let colour = std::io::stdout().is_terminal() && output::has_colour();
+        output::data(&text::report(item, comparison, reproduce.as_deref(), output::width(), colour));
+    }
+    Ok(())
+}
+
+/// The duckdb command: as given, as configured, or that of the tools environment where there is one. A comparison is no
+/// reason to install dbt.
+fn duckdb(config: &Path, args: &DiffArgs) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(path) = &args.duckdb {
+        if !path.is_file() {
+            bail!("there is no duckdb command at {}", path.display());
+        }
+        return Ok(Some(path.clone()));
+    }
+    let config = if config.is_file() { Config::load(Some(config))? } else { Config::default() };
+    if !config.tools.duckdb.as_os_str().is_empty() {
+        return Ok(Some(config.root.join(&config.tools.duckdb)));
+    }
+    if !config.root.join(".assay").join("tools").is_dir() {
+        return Ok(None);
+    }
+    let tools = environment::ensure(&config.root, &Existing::default(), &output::talk);
+    Ok(tools.ok().map(|tools| tools.duckdb))
 }

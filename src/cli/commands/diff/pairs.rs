@@ -177,12 +177,25 @@ enum Pending {
     Search(tokio::task::JoinHandle<Comparison>),
 }
 
-fn render(id: Value, comparison: &Comparison) -> String {
+/// One line of output.
+pub(super) fn render(id: Value, comparison: &Comparison) -> String {
     let mut line = Map::new();
     line.insert("id".to_owned(), id);
     if let Ok(Value::Object(fields)) = serde_json::to_value(comparison) {
-        for key in ["verdict", "method", "reason", "facts", "would_prove", "coverage", "counterexample"] {
-            if let Some(value) = fields.get(key) {
+        for key in [
+            "verdict",
+            "method",
+            "reason",
+            "facts",
+            "would_prove",
+            "explanation",
+            "similarity",
+            "coverage",
+            "counterexample",
+        ] {
+            if let Some(value) = fields.get(key)
+                && (key == "facts" || value.as_array().is_none_or(|list| !list.is_empty()))
+            {
                 line.insert(key.to_owned(), value.clone());
             }
         }
