@@ -92,7 +92,7 @@ impl Transport {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let permit = self.limiter.acquire().await;
+            let permit = self.limiter.acquire(attempt > 1).await;
             let started = Instant::now();
             let result = self.post(wire::path(self.profile.wire), &body).await;
             let latency = started.elapsed();

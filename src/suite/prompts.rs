@@ -493,6 +493,11 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_shows_the_whole_format() {
+        assert!(include_str!("../../docs/prompts.md").contains(TEMPLATE));
+    }
+
+    #[test]
     fn payload_is_never_read_as_a_template() {
         let template =
             Template::parse(Path::new("u.md"), "{{ ref('x') }} [[spec]] [[ 'a' ]] [[[x]] [[").unwrap_err();

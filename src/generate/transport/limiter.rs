@@ -11,6 +11,8 @@ use tokio::time::Instant;
 pub struct Limiter {
     state: Mutex<State>,
     changed: Notify,
+    /// For requests that were refused once: they go first, so that their pauses are what was meant, not a second queue.
+    changed_for_retries: Notify,
     most: f64,
 }
 
@@ -18,6 +20,7 @@ pub struct Limiter {
 struct State {
     limit: f64,
     under_way: usize,
+    retries_waiting: usize,
     /// Nobody sends before this.
     paused_until: Option<Instant>,
     /// The limit is halved once for all requests that were under way when it was halved.
@@ -31,8 +34,9 @@ impl Limiter {
     /// At most `most` at a time.
     pub fn new(most: usize) -> Self {
         let most = most.max(1) as f64;
-        let state = State { limit: most, under_way: 0, paused_until: None, generation: 0 };
-        Self { state: Mutex::new(state), changed: Notify::new(), most }
+        let state =
+            State { limit: most, under_way: 0, retries_waiting: 0, paused_until: None, generation: 0 };
+        Self { state: Mutex::new(state), changed: Notify::new(), changed_for_retries: Notify::new(), most }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -44,17 +48,20 @@ impl Limiter {
         self.state().limit as usize
     }
 
-    /// Waits for a place.
-    pub(super) async fn acquire(&self) -> Permit<'_> {
+    /// Waits for a place; a request that is sent again gets the next one.
+    pub(super) async fn acquire(&self, is_retry: bool) -> Permit<'_> {
+        let _waiting = is_retry.then(|| RetryWaiting::new(self));
+        let notify = if is_retry { &self.changed_for_retries } else { &self.changed };
         loop {
             // Registered before the state is read: a place that is given back in between is not missed.
-            let mut changed = std::pin::pin!(self.changed.notified());
+            let mut changed = std::pin::pin!(notify.notified());
             changed.as_mut().enable();
             let pause = {
                 let mut state = self.state();
                 let now = Instant::now();
                 let pause = state.paused_until.filter(|until| *until > now);
-                if pause.is_none() && state.under_way < state.limit as usize {
+                let before = if is_retry { 0 } else { state.retries_waiting };
+                if pause.is_none() && state.under_way + before < state.limit as usize {
                     state.under_way += 1;
                     return Permit { limiter: self, generation: state.generation };
                 }
@@ -65,6 +72,37 @@ impl Limiter {
                 None => changed.await,
             }
         }
+    }
+
+    /// Wakes whoever can take a place now.
+    fn wake(&self, retries_waiting: usize) {
+        if retries_waiting > 0 {
+            self.changed_for_retries.notify_one();
+        } else {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// A request that waits to be sent again, counted for as long as it waits, even if it is dropped meanwhile.
+struct RetryWaiting<'a>(&'a Limiter);
+
+impl<'a> RetryWaiting<'a> {
+    fn new(limiter: &'a Limiter) -> Self {
+        limiter.state().retries_waiting += 1;
+        Self(limiter)
+    }
+}
+
+impl Drop for RetryWaiting<'_> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.0.state();
+            state.retries_waiting -= 1;
+            state.retries_waiting
+        };
+        // Those that stood back for it may go now.
+        self.0.wake(waiting);
     }
 }
 
@@ -81,7 +119,7 @@ impl Permit<'_> {
         let before = state.limit as usize;
         state.limit = (state.limit + 1.0 / state.limit).min(self.limiter.most);
         if state.limit as usize > before {
-            self.limiter.changed.notify_one();
+            self.limiter.wake(state.retries_waiting);
         }
         pause(&mut state, exhausted);
     }
@@ -106,8 +144,12 @@ fn pause(state: &mut State, wait: Option<Duration>) {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.limiter.state().under_way -= 1;
-        self.limiter.changed.notify_one();
+        let waiting = {
+            let mut state = self.limiter.state();
+            state.under_way -= 1;
+            state.retries_waiting
+        };
+        self.limiter.wake(waiting);
     }
 }
 
@@ -125,14 +167,14 @@ mod tests {
             let limiter = Limiter::new(8);
             let mut permits = Vec::new();
             for _ in 0..8 {
-                permits.push(limiter.acquire().await);
+                permits.push(limiter.acquire(false).await);
             }
             for permit in permits {
                 permit.failed(true, None);
             }
             assert_eq!(limiter.limit(), 4);
             for _ in 0..100 {
-                limiter.acquire().await.succeeded(None);
+                limiter.acquire(false).await.succeeded(None);
             }
             assert_eq!(limiter.limit(), 8);
         });
@@ -142,12 +184,37 @@ mod tests {
     fn no_more_than_the_limit_are_under_way() {
         runtime().block_on(async {
             let limiter = Limiter::new(2);
-            let first = limiter.acquire().await;
-            let _second = limiter.acquire().await;
-            let third = tokio::time::timeout(Duration::from_millis(5), limiter.acquire()).await;
+            let first = limiter.acquire(false).await;
+            let _second = limiter.acquire(false).await;
+            let third = tokio::time::timeout(Duration::from_millis(5), limiter.acquire(false)).await;
             assert!(third.is_err());
             drop(first);
-            assert!(tokio::time::timeout(Duration::from_secs(5), limiter.acquire()).await.is_ok());
+            assert!(tokio::time::timeout(Duration::from_secs(5), limiter.acquire(false)).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn a_request_that_is_sent_again_goes_first_and_those_behind_it_still_go() {
+        runtime().block_on(async {
+            let limiter = Limiter::new(1);
+            let first = limiter.acquire(false).await;
+            let order = Mutex::new(Vec::new());
+            let wait = async |name, is_retry| {
+                let permit = limiter.acquire(is_retry).await;
+                order.lock().unwrap().push(name);
+                drop(permit);
+            };
+            let release = async {
+                tokio::task::yield_now().await;
+                drop(first);
+            };
+            let all =
+                async { tokio::join!(wait("a", false), wait("b", false), wait("again", true), release) };
+            assert!(
+                tokio::time::timeout(Duration::from_secs(5), all).await.is_ok(),
+                "somebody waits for ever"
+            );
+            assert_eq!(*order.lock().unwrap(), ["again", "a", "b"]);
         });
     }
 }
