@@ -25,6 +25,11 @@ impl GoldenBuild {
         &self.report.columns
     }
 
+    /// The SQL that dbt compiled it to.
+    pub fn compiled(&self) -> Option<&str> {
+        self.report.compiled_sql.as_deref()
+    }
+
     /// The golden as one side of a comparison; or why it is none: a fault of the case.
     fn side(&self) -> Result<Side<'_>, String> {
         side(&self.report).ok_or_else(|| {
@@ -46,6 +51,8 @@ pub struct Built {
     pub materialized: Option<String>,
     /// Whether its rows are those of the golden on the project's data; `None` when they were not compared.
     pub same_rows: Option<bool>,
+    /// The SQL that dbt compiled it to.
+    pub compiled: Option<String>,
 }
 
 impl Built {
@@ -82,6 +89,7 @@ impl Built {
             columns: report.relation.as_ref().map(|_| names(&report)),
             materialized: report.materialized.clone(),
             same_rows,
+            compiled: report.compiled_sql.clone(),
         }
     }
 }

@@ -189,7 +189,8 @@ impl Assess for Judge {
         let (built, golden, dynamic) = self.dynamic(case, &candidate, refused).await;
         let columns = built.as_ref().and_then(|built| built.columns.as_deref());
         let (properties, faults) = yaml::read(&candidate.schema_yaml);
-        let mut comparison = self.compare(case, &candidate, golden.as_deref(), refused.is_none()).await;
+        let mut comparison =
+            self.compare(case, &candidate, golden.as_deref(), built.as_deref(), refused.is_none()).await;
         meaning::learn(&mut comparison, built.as_ref().and_then(|built| built.same_rows));
         let golden_columns = golden.as_deref().map_or(&[][..], GoldenBuild::columns);
         let mut checks = vec![
@@ -230,6 +231,7 @@ impl Judge {
         case: &Case,
         candidate: &Candidate,
         golden: Option<&GoldenBuild>,
+        built: Option<&Built>,
         may_run: bool,
     ) -> Comparison {
         let side = self.projects.get(&case.project.name);
@@ -237,7 +239,11 @@ impl Judge {
         let schema = side.map_or(&empty, |side| &side.schema);
         let columns = golden.map_or(&[][..], GoldenBuild::columns);
         let pool = self.duckdb.as_ref().filter(|_| may_run);
-        meaning::compare(case, candidate, schema, columns, pool, self.settings.search).await
+        let compiled = meaning::Compiled {
+            golden: golden.and_then(GoldenBuild::compiled),
+            candidate: built.and_then(|built| built.compiled.as_deref()),
+        };
+        meaning::compare(case, candidate, schema, columns, compiled, pool, self.settings.search).await
     }
 }
 

@@ -4,67 +4,69 @@ use std::time::Duration;
 
 use crate::config::AgreesPolicy;
 use crate::generate::contract::Candidate;
-use crate::sql::jinja::{self, Rendered};
+use crate::sql::compare::Options;
+use crate::sql::model::{self, Branch, Model};
 use crate::sql::schema::{Column, Table};
-use crate::sql::{Comparison, Method, Schema, Verdict};
+use crate::sql::{self, Comparison, Method, Schema, Verdict};
 use crate::suite::{Case, context};
 use crate::tool::duckdb::Pool;
 
 use super::golden::{self, GoldenOptions};
 use super::{CheckResult, Finding, Outcome};
 
-/// Compares the rendered SQL of both: by proof, then, where there is a pool, by searching for rows that differ. A model
-/// that asks `is_incremental()` is compared in both branches; `columns` are those of the golden's relation, which the
-/// incremental branch may read as `this`.
+/// dbt's own compiled SQL of the two, as far as dbt compiled them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Compiled<'a> {
+    /// The golden's.
+    pub golden: Option<&'a str>,
+    /// The candidate's.
+    pub candidate: Option<&'a str>,
+}
+
+/// Compares the two models: by proof, then, where there is a pool, by searching for rows that differ. A model that asks
+/// `is_incremental()` is compared in both branches; `columns` are those of the golden's relation, which the incremental
+/// branch may read as `this`. Where a text calls macros that only dbt can expand, dbt's compiled SQL takes its place.
 pub async fn compare(
     case: &Case,
     candidate: &Candidate,
     schema: &Schema,
     columns: &[(String, String)],
+    compiled: Compiled<'_>,
     pool: Option<&Pool>,
     deadline: Duration,
 ) -> Comparison {
-    let options = GoldenOptions { dialect: case.dialect, deadline, ..GoldenOptions::default() };
-    let (golden, drafted) = match render(case, candidate, false) {
-        Ok(both) => both,
-        Err(unread) => return *unread,
-    };
-    let first = golden::judge(&golden.sql, &drafted.sql, schema, &options, pool).await;
-    if first.verdict == Verdict::Differs || !(golden.uses_incremental || drafted.uses_incremental) {
-        return first;
-    }
-    let (golden, drafted) = match render(case, candidate, true) {
-        Ok(both) => both,
-        Err(unread) => return *unread,
-    };
-    let schema = with_this(schema, &case.model, columns);
-    let mut second = golden::judge(&golden.sql, &drafted.sql, &schema, &options, pool).await;
-    if strength(second.verdict) < strength(first.verdict) {
-        second.reason = format!("on an incremental run: {}", second.reason);
-        return second;
-    }
-    let mut both = first;
-    for fact in second.facts {
-        if !both.facts.contains(&fact) {
-            both.facts.push(fact);
-        }
-    }
-    both
-}
-
-fn render(
-    case: &Case,
-    candidate: &Candidate,
-    incremental: bool,
-) -> Result<(Rendered, Rendered), Box<Comparison>> {
-    let context = jinja::Context { incremental, ..context(&case.project, case.dialect, &case.model) };
-    let side = |sql: &str, side: &str| {
-        jinja::render(sql, &context).map_err(|fault| {
+    let context = context(&case.project, case.dialect, &case.model);
+    let read = |sql: &str, side: &str| {
+        Model::read(sql, &context).map_err(|fault| {
             let reason = format!("the {side}'s Jinja cannot be rendered: {}", fault.message);
             Box::new(Comparison::new(Verdict::Unknown, Method::Text, reason))
         })
     };
-    Ok((side(&case.golden.sql, "golden")?, side(&candidate.sql, "candidate")?))
+    let (golden, drafted) = match (read(&case.golden.sql, "golden"), read(&candidate.sql, "candidate")) {
+        (Ok(golden), Ok(drafted)) => (golden, drafted),
+        (Err(unread), _) | (_, Err(unread)) => return *unread,
+    };
+    let options = GoldenOptions { dialect: case.dialect, deadline, ..GoldenOptions::default() };
+    let proof = Options { dialect: case.dialect, contract: options.contract };
+    let with_this = with_this(schema, &case.model, columns);
+    let mut comparisons = Vec::new();
+    for pair in model::pairs(&golden, &drafted) {
+        let full = pair.branch == Branch::Full;
+        let schema = if full { schema } else { &with_this };
+        let comparison = match (pair.settled(), compiled.golden, compiled.candidate) {
+            (None, ..) => golden::judge(&pair.golden.sql, &pair.candidate.sql, schema, &options, pool).await,
+            (Some(settled), Some(golden), Some(candidate)) if full && settled.verdict == Verdict::Unknown => {
+                sql::compare::compare(golden, candidate, schema, &proof)
+            }
+            (Some(settled), ..) => settled,
+        };
+        let decided = comparison.verdict == Verdict::Differs;
+        comparisons.push(comparison);
+        if decided {
+            break;
+        }
+    }
+    model::combine(&golden, &drafted, comparisons, &with_this, &proof)
 }
 
 /// The schema with the model itself in it, as an incremental run finds it.
@@ -77,17 +79,6 @@ fn with_this(schema: &Schema, model: &str, columns: &[(String, String)]) -> Sche
     }
     schema.tables.insert(model.to_owned(), this);
     schema
-}
-
-/// Of two branches the weaker verdict counts.
-fn strength(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Differs => 0,
-        Verdict::Unknown => 1,
-        Verdict::Agrees => 2,
-        Verdict::Equivalent => 3,
-        Verdict::Identical => 4,
-    }
 }
 
 /// Lets what the project's own rows say weigh on the verdict: rows that differ settle what was open, and rows that are
