@@ -15,6 +15,7 @@ pub mod normalize;
 pub mod parse;
 pub mod policy;
 pub mod relations;
+pub mod render;
 pub mod schema;
 pub mod search;
 pub mod types;
