@@ -8,6 +8,7 @@ pub mod built;
 pub mod contract;
 pub mod golden;
 mod judge;
+pub mod lint;
 pub mod materialization;
 pub mod meaning;
 pub mod name;

@@ -1,82 +1,39 @@
-//! A pool of warm dbt processes (dbt-core 1.x). Starting dbt costs two CPU seconds of imports and three of parsing its own
-//! macros; a job in a warm process costs half a second. A worker that was killed or that crashed is replaced, and so is
-//! one that has done its share of jobs.
+//! Warm dbt processes (dbt-core 1.x). Starting dbt costs two CPU seconds of imports and three of parsing its own macros; a
+//! job in a warm process costs half a second.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{ChildStdin, ChildStdout};
-use tokio::sync::Semaphore;
 
-use super::process::{KillReason, Limits, Program, Running};
-
-/// The program that every worker runs.
-const WORKER: &str = include_str!("worker.py");
-
-/// A worker is replaced after this many jobs: dbt leaks a little with each.
-const JOBS_PER_WORKER: u32 = 50;
-
-/// How long a worker may take until it is ready: its imports, on a busy machine.
-const START: Duration = Duration::from_secs(120);
-
-/// How long a worker that closed its stdout may take to end.
-const END: Duration = Duration::from_secs(1);
-
-/// How much of a worker's stderr is kept for the message about its end.
-const KEPT_STDERR: usize = 4 << 10;
+use super::process::Limits;
+use super::worker::{self, Answer, Workers};
 
 /// A call of dbt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Job {
     /// The directory that dbt runs in: holds the project and its profile.
     pub directory: PathBuf,
     /// Arguments, from the subcommand on.
     pub arguments: Vec<String>,
-    /// What it may use. `memory`, `file_size` and `open_files` are those of the pool.
+    /// Wall time.
+    #[serde(skip)]
     pub wall: Duration,
     /// CPU time.
+    #[serde(skip)]
     pub cpu: Duration,
 }
 
 /// How a call ended.
-#[derive(Debug, Clone)]
-pub struct Invocation {
-    /// What happened.
-    pub end: End,
-    /// Wall time.
-    pub duration: Duration,
-}
+pub type End = worker::End<Finished>;
 
-/// What happened to a call.
-#[derive(Debug, Clone)]
-pub enum End {
-    /// dbt came to its end.
-    Finished {
-        /// Whether dbt calls it a success.
-        success: bool,
-        /// The exception that ended it.
-        exception: Option<Exception>,
-        /// CPU seconds.
-        cpu: f64,
-    },
-    /// We killed it.
-    Killed(KillReason),
-    /// The process ended in the middle.
-    Died {
-        /// The signal that ended it.
-        signal: Option<i32>,
-        /// Its exit code.
-        code: Option<i32>,
-        /// Its last words.
-        stderr: String,
-    },
-    /// No worker could be started.
-    NotStarted(String),
+/// dbt came to its end.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Finished {
+    /// Whether dbt calls it a success.
+    pub success: bool,
+    /// The exception that ended it.
+    pub exception: Option<Exception>,
 }
 
 /// A Python exception that dbt raised.
@@ -91,230 +48,16 @@ pub struct Exception {
 
 /// Warm dbt processes.
 #[derive(Debug)]
-pub struct Pool {
-    python: PathBuf,
-    limits: Limits,
-    free: Semaphore,
-    idle: Mutex<Vec<Worker>>,
-}
-
-#[derive(Debug)]
-struct Worker {
-    running: Running,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-    stderr: Arc<Mutex<Vec<u8>>>,
-    stderr_ends: tokio::task::JoinHandle<()>,
-    jobs: u32,
-}
-
-#[derive(Serialize)]
-struct Request<'a> {
-    id: u32,
-    directory: &'a PathBuf,
-    arguments: &'a [String],
-}
-
-#[derive(Deserialize)]
-struct Response {
-    id: u32,
-    success: bool,
-    exception: Option<Exception>,
-    cpu: f64,
-}
+pub struct Pool(Workers);
 
 impl Pool {
-    /// At most `size` dbt processes of this Python, each under `limits` (`wall` and `cpu` come with each job). None is
-    /// started before it is needed.
+    /// At most `size` processes of this Python, each under `limits`.
     pub fn new(python: PathBuf, size: usize, limits: Limits) -> Self {
-        Self { python, limits, free: Semaphore::new(size.max(1)), idle: Mutex::new(Vec::new()) }
+        Self(Workers::new(python, include_str!("worker.py"), size, limits))
     }
 
     /// Runs a job in a free worker, or waits for one.
-    pub async fn run(&self, job: &Job) -> Invocation {
-        let permit = self.free.acquire().await;
-        let started = Instant::now();
-        let end = match self.worker().await {
-            Err(why) => End::NotStarted(why),
-            Ok(mut worker) => {
-                let end = worker.run(job, &self.limits).await;
-                let reusable = matches!(end, End::Finished { .. }) && worker.jobs < JOBS_PER_WORKER;
-                if reusable {
-                    self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
-                }
-                end
-            }
-        };
-        drop(permit);
-        Invocation { end, duration: started.elapsed() }
-    }
-
-    async fn worker(&self) -> Result<Worker, String> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(worker) => Ok(worker),
-            None => Worker::start(&self.python, &self.limits).await,
-        }
-    }
-}
-
-impl Worker {
-    async fn start(python: &PathBuf, limits: &Limits) -> Result<Self, String> {
-        // Isolated (-I): neither the user's packages nor modules in the job's directory are imported.
-        let program = Program::new(python)
-            .args(["-I", "-c", WORKER])
-            .env("HOME", "/nonexistent")
-            .env("PYTHONHASHSEED", "0")
-            .env("DO_NOT_TRACK", "1")
-            .env("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-            .directory("/");
-        // Imports are not charged to the first job.
-        let limits = Limits { cpu: None, ..limits.clone() };
-        let mut running = program.spawn(&limits).map_err(|error| format!("{}: {error}", python.display()))?;
-        let (Some(stdin), Some(stdout), Some(mut stderr)) =
-            (running.stdin.take(), running.stdout.take(), running.stderr.take())
-        else {
-            return Err("a worker without pipes".into());
-        };
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let tail = Arc::clone(&kept);
-        let stderr_ends = tokio::spawn(async move {
-            let mut buffer = [0; 4096];
-            while let Ok(n @ 1..) = stderr.read(&mut buffer).await {
-                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                tail.extend_from_slice(buffer.get(..n).unwrap_or_default());
-                let excess = tail.len().saturating_sub(KEPT_STDERR);
-                tail.drain(..excess);
-            }
-        });
-        let mut worker =
-            Self { running, stdin, stdout: BufReader::new(stdout), stderr: kept, stderr_ends, jobs: 0 };
-        match tokio::time::timeout(START, worker.line()).await {
-            Ok(Some(line)) if line.contains("\"ready\"") => Ok(worker),
-            Ok(_) => {
-                let (_, words) = worker.ended().await;
-                Err(format!("dbt cannot be imported: {words}"))
-            }
-            Err(_) => Err(format!("dbt was not ready after {} s", START.as_secs())),
-        }
-    }
-
-    async fn run(&mut self, job: &Job, limits: &Limits) -> End {
-        self.jobs += 1;
-        self.running.limit(&Limits { cpu: Some(job.cpu), ..limits.clone() });
-        let request = Request { id: self.jobs, directory: &job.directory, arguments: &job.arguments };
-        let Ok(mut line) = serde_json::to_vec(&request) else {
-            return End::NotStarted("the directory is not UTF-8".into());
-        };
-        line.push(b'\n');
-        let talk = async {
-            // A worker that died is seen at the read.
-            let _ = self.stdin.write_all(&line).await;
-            let _ = self.stdin.flush().await;
-            self.line().await
-        };
-        match tokio::time::timeout(job.wall, talk).await {
-            Err(_) => {
-                let cpu = self.running.cpu_time();
-                let _ = self.running.end().await;
-                End::Killed(KillReason::Wall { cpu })
-            }
-            Ok(line) => match line.and_then(|line| serde_json::from_str::<Response>(&line).ok()) {
-                Some(response) if response.id == self.jobs => End::Finished {
-                    success: response.success,
-                    exception: response.exception,
-                    cpu: response.cpu,
-                },
-                _ => {
-                    let (status, stderr) = self.ended().await;
-                    End::Died {
-                        signal: status.and_then(|status| status.signal()),
-                        code: status.and_then(|status| status.code()),
-                        stderr,
-                    }
-                }
-            },
-        }
-    }
-
-    /// How a worker that broke off ended, and its last words. One that did not end is ended.
-    async fn ended(&mut self) -> (Option<ExitStatus>, String) {
-        let status = match tokio::time::timeout(END, self.running.wait()).await {
-            Ok(status) => status,
-            Err(_) => self.running.end().await,
-        };
-        let _ = tokio::time::timeout(END, &mut self.stderr_ends).await;
-        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        (status.ok(), String::from_utf8_lossy(&tail).trim().to_owned())
-    }
-
-    /// The next line; `None` at the end, or when it is longer than a worker's answer can be.
-    async fn line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = (&mut self.stdout).take(1 << 20).read_line(&mut line).await;
-        matches!(read, Ok(1..) if line.ends_with('\n')).then_some(line)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits() -> Limits {
-        Limits::wall(Duration::from_secs(20))
-    }
-
-    fn job() -> Job {
-        Job {
-            directory: "/tmp".into(),
-            arguments: vec!["debug".into()],
-            wall: Duration::from_millis(500),
-            cpu: Duration::from_secs(10),
-        }
-    }
-
-    /// A stand-in for Python: a script that gets the worker's arguments and may do anything.
-    fn pool(script: &str) -> (tempfile::TempDir, Pool) {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().expect("temp dir");
-        let path = dir.path().join("python");
-        fs_err::write(&path, format!("#!/bin/sh\n{script}\n")).expect("script");
-        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
-        let pool = Pool::new(path, 1, limits());
-        (dir, pool)
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_cannot_start_says_why() {
-        let (_dir, pool) = pool("echo 'No module named dbt' >&2; exit 1");
-        let End::NotStarted(why) = pool.run(&job()).await.end else { panic!("started") };
-        assert!(why.contains("No module named dbt"), "{why}");
-        let pool = Pool::new("/nonexistent/python".into(), 1, limits());
-        assert!(matches!(pool.run(&job()).await.end, End::NotStarted(_)));
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_hangs_is_killed_and_replaced() {
-        let (dir, pool) = pool(
-            "echo $$ >> started; echo '{\"ready\":true}'; read line; if [ $(wc -l < started) = 1 ]; then sleep 60; fi
-             echo '{\"id\":1,\"success\":true,\"exception\":null,\"cpu\":0.1}'; read line",
-        );
-        let _ = dir;
-        // The script starts in `/`; count starts in a file beside it instead.
-        let count = dir.path().join("started");
-        let script = fs_err::read_to_string(dir.path().join("python")).expect("script");
-        fs_err::write(dir.path().join("python"), script.replace("started", &count.display().to_string()))
-            .expect("script");
-        assert!(matches!(pool.run(&job()).await.end, End::Killed(KillReason::Wall { .. })));
-        assert!(matches!(pool.run(&job()).await.end, End::Finished { success: true, .. }));
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_dies_or_talks_nonsense_is_told_apart() {
-        let (_dir, dying) = pool("echo '{\"ready\":true}'; read line; echo bye >&2; kill -9 $$");
-        let End::Died { signal, stderr, .. } = dying.run(&job()).await.end else { panic!("not dead") };
-        assert_eq!((signal, stderr.as_str()), (Some(9), "bye"));
-        let (_dir, other) = pool("echo '{\"ready\":true}'; read line; echo nonsense; read line");
-        assert!(matches!(other.run(&job()).await.end, End::Died { .. }));
+    pub async fn run(&self, job: &Job) -> Answer<Finished> {
+        self.0.ask(job, job.wall, job.cpu).await
     }
 }

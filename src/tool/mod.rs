@@ -4,4 +4,6 @@ pub mod dbt;
 pub mod duckdb;
 pub mod environment;
 pub mod git;
+pub mod lint;
 pub mod process;
+pub mod worker;

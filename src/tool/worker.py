@@ -1,7 +1,7 @@
 """Keeps dbt imported and runs one job after the other: a JSON line in, a JSON line out.
 
-Job:    {"id": 1, "directory": "/path", "arguments": ["build", "--select", "path:models/x.sql"]}
-Answer: {"id": 1, "success": false, "exception": {"type": "ParsingError", "message": "..."}, "cpu": 0.8}
+Job:    {"directory": "/path", "arguments": ["build", "--select", "path:models/x.sql"]}
+Answer: {"success": false, "exception": {"type": "ParsingError", "message": "..."}}
 
 Artifacts and log events are read from the job's directory. The answers go out through a private copy of stdout, since
 SQL can print (PRAGMA enable_profiling). When stdin closes, the process ends at once, even in the middle of a job.
@@ -12,7 +12,6 @@ import os
 import queue
 import sys
 import threading
-import time
 
 
 def watch(lines):
@@ -63,10 +62,8 @@ def main():
 
     answer(channel, ready=True)
     while True:
-        job = json.loads(lines.get())
-        started = time.process_time()
-        success, exception = run(dbtRunner, job)
-        answer(channel, id=job["id"], success=success, exception=exception, cpu=time.process_time() - started)
+        success, exception = run(dbtRunner, json.loads(lines.get()))
+        answer(channel, success=success, exception=exception)
 
 
 main()

@@ -3,7 +3,14 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use std::sync::Arc;
+
+use assay::check::lint::Linter;
+use assay::check::{CheckResult, Outcome};
+use assay::dbt::project::Project;
+use assay::sql::Dialect;
 use assay::tool::environment::{Existing, Status, Tools, ensure, probe};
+use assay::tool::lint::Linters;
 
 /// The shared tools of the integration tests.
 pub(crate) fn tools() -> Tools {
@@ -37,4 +44,35 @@ fn the_script_of_the_environment_can_be_named_as_an_existing_dbt() {
     let found = ensure(root(), &existing, &|_| {}).expect("an existing environment");
     assert!(!found.managed);
     assert_eq!(found.versions, tools().versions);
+}
+
+fn codes(result: &CheckResult) -> Vec<&str> {
+    result.findings.iter().skip(1).map(|finding| finding.class.as_str()).collect()
+}
+
+#[tokio::test]
+async fn lint_uses_the_projects_configuration_and_is_not_confused_by_macros() {
+    let tools = tools();
+    let linters = Arc::new(Linters::new(tools.python.clone(), 1));
+    let dir = tempfile::tempdir().expect("temp dir");
+    fs_err::write(dir.path().join("dbt_project.yml"), "name: shop").expect("project");
+    let project = Project::read(dir.path()).expect("a project");
+    let bad = "select id, name FROM {{ ref('a') }} where name  = 1\n";
+    let good = "{{ config(materialized='table') }}\n\nselect\n    {{ dbt_utils.generate_surrogate_key(['a', 'b']) }} as id,\n    name\nfrom {{ ref('a') }}\n{% if is_incremental() %}\nwhere id > (select max(t.id) from {{ this }} as t)\n{% endif %}\n";
+
+    let sqruff = Linter::new(&tools, &linters, &project);
+    assert_eq!(sqruff.check(good, Dialect::DuckDb).await.outcome, Outcome::Passed);
+    let found = sqruff.check(bad, Dialect::DuckDb).await;
+    assert_eq!(found.outcome, Outcome::Failed);
+    assert!(found.findings[0].message.starts_with("sqruff: "), "{found:?}");
+    assert!(codes(&found).contains(&"CP01") && codes(&found).contains(&"LT01"), "{found:?}");
+
+    fs_err::write(dir.path().join(".sqlfluff"), "[sqlfluff]\ndialect = duckdb\nexclude_rules = CP01\n")
+        .expect("config");
+    let sqlfluff = Linter::new(&tools, &linters, &project);
+    let found = sqlfluff.check(bad, Dialect::DuckDb).await;
+    assert!(!codes(&found).contains(&"CP01") && codes(&found).contains(&"LT01"), "{found:?}");
+    let lt01 = found.findings.iter().find(|finding| finding.class == "LT01").expect("LT01");
+    assert_eq!(lt01.place.as_deref(), Some("sql:1:47"));
+    assert_eq!(sqlfluff.check(good, Dialect::DuckDb).await.outcome, Outcome::Passed);
 }

@@ -192,7 +192,7 @@ const SIGKILL: i32 = 9;
 pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -> Option<Failure> {
     use FailureClass::{EngineCrash, Infra, ResourceLimit, Timeout};
     let failure = match end {
-        End::Finished { .. } => return None,
+        End::Finished(_) => return None,
         End::NotStarted(why) => Failure::new(Infra, why.clone()),
         End::Killed(KillReason::Wall { cpu: used }) => {
             let busy = used.is_some_and(|used| used * 2 >= wall.min(cpu));
@@ -342,6 +342,10 @@ pub fn of_model(message: &str, compiled: bool) -> (Gate, Failure) {
     if let Some(class) = of_database_text(&text) {
         return (Gate::Run, failure(class));
     }
+    // Python's MemoryError has no text of its own: the heading is all there is.
+    if text.trim_start().starts_with("Compilation Error in ") && text.trim().lines().count() == 1 {
+        return (Gate::Compile, Failure::new(C::ResourceLimit, "used more memory than allowed"));
+    }
     if text.contains("Compilation Error") || !compiled {
         return (Gate::Compile, failure(of_parse_text(&text)));
     }
@@ -425,6 +429,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::tool::dbt::Finished;
 
     #[test]
     fn every_class_has_one_name() {
@@ -449,7 +454,7 @@ mod tests {
         assert_eq!(class(died(24)), Some(FailureClass::ResourceLimit));
         assert_eq!(class(died(9)), Some(FailureClass::Infra));
         assert_eq!(class(died(11)), Some(FailureClass::EngineCrash));
-        assert_eq!(class(End::Finished { success: true, exception: None, cpu: 0.0 }), None);
+        assert_eq!(class(End::Finished(Finished { success: true, exception: None })), None);
     }
 
     #[test]

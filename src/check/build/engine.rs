@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::classify::{Failure, of_call, of_exception};
 use crate::dbt::artifacts::{Event, events};
-use crate::tool::dbt::{End, Job, Pool};
+use crate::tool::dbt::{End, Finished, Job, Pool};
 
 /// An engine.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl CallEnd {
             return Some(failure);
         }
         match &self.end {
-            End::Finished { exception: Some(exception), .. } => Some(of_exception(exception)),
+            End::Finished(Finished { exception: Some(exception), .. }) => Some(of_exception(exception)),
             _ => None,
         }
     }

@@ -22,7 +22,7 @@ pub(super) struct Results {
 impl Results {
     /// Reads the artifacts, unless dbt was killed: then what lies there may be half written.
     pub(super) fn read(project: &Path, end: &CallEnd) -> Self {
-        if !matches!(end.end, End::Finished { .. }) {
+        if !matches!(end.end, End::Finished(_)) {
             return Self::default();
         }
         let target = project.join("target");

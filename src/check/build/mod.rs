@@ -60,7 +60,7 @@ impl Default for BuildLimits {
         Self {
             wall: Duration::from_secs(60),
             cpu: Duration::from_secs(30),
-            memory: 8 << 30,
+            memory: 4 << 30,
             duckdb_memory: 512 << 20,
             file_size: 1 << 30,
         }
