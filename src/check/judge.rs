@@ -18,9 +18,11 @@ use crate::sql::{Comparison, Schema};
 use crate::suite::Case;
 use crate::tool::duckdb::{Pool, SessionLimits};
 use crate::tool::environment::{Existing, Tools, ensure};
+use crate::tool::lint::Linters;
 
 use super::build::{self, BuildLimits, Builder};
 use super::built::{Built, GoldenBuild};
+use super::lint::Linter;
 use super::{Assess, Assessment, CheckId, CheckResult, Outcome};
 use super::{contract, materialization, meaning, name, pii, required_tests, safety, sources, yaml};
 
@@ -53,6 +55,8 @@ struct ProjectSide {
     macros: BTreeSet<String>,
     /// Builds candidates; `None` without tools.
     builder: Option<Builder>,
+    /// Lints candidates; `None` without tools.
+    linter: Option<Linter>,
 }
 
 impl Judge {
@@ -76,6 +80,7 @@ impl Judge {
         let limits = limits(config);
         let workers = or_cores(config.dbt.workers);
         let pool = tools.as_ref().map(|tools| build::pool(tools, workers, &limits));
+        let linters = tools.as_ref().map(|tools| Arc::new(Linters::new(tools.python.clone(), workers)));
         for case in cases {
             let project = &case.project;
             if projects.contains_key(&project.name) {
@@ -92,9 +97,17 @@ impl Judge {
                 }
                 _ => None,
             };
+            let linter = match (&tools, &linters) {
+                (Some(tools), Some(linters)) => Some(Linter::new(tools, linters, &project.dbt)),
+                _ => None,
+            };
             let types = builder.as_ref().map(Builder::types).unwrap_or_default();
-            let side =
-                ProjectSide { schema: schema(case, &types)?, macros: project.dbt.macro_names(), builder };
+            let side = ProjectSide {
+                schema: schema(case, &types)?,
+                macros: project.dbt.macro_names(),
+                builder,
+                linter,
+            };
             projects.insert(project.name.clone(), side);
         }
         Ok(Self {
@@ -201,6 +214,7 @@ impl Assess for Judge {
             yaml::check(&properties, faults, &case.model, columns),
             required_tests::check(&case.required_tests, &properties, &case.model, &candidate.tests),
         ];
+        checks.push(self.lint(case, &candidate).await);
         checks.extend(dynamic);
         checks.push(materialization::check(
             built.as_ref().and_then(|built| built.materialized.as_deref()),
@@ -222,6 +236,14 @@ impl Judge {
             model: case.model.clone(),
             macros: self.settings.macros.clone(),
             project_macros: project_macros.unwrap_or_default(),
+        }
+    }
+
+    /// What the linter says; nothing is run for it.
+    async fn lint(&self, case: &Case, candidate: &Candidate) -> CheckResult {
+        match self.projects.get(&case.project.name).and_then(|side| side.linter.as_ref()) {
+            Some(linter) => linter.check(&candidate.sql, case.dialect).await,
+            None => CheckResult::skipped(CheckId::Lint, "no linter is run without the tools"),
         }
     }
 
@@ -260,13 +282,17 @@ fn environment(
     root: &Path,
     progress: &(impl Fn(&str) + Sync),
 ) -> Result<Tools, Diagnostics> {
+    ensure(root, &existing_tools(config), progress).map_err(|error| error.diagnostic().into())
+}
+
+/// Tools that the configuration names instead of the own environment.
+pub fn existing_tools(config: &Config) -> Existing {
     let given = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| config.resolve(path));
-    let existing = Existing {
+    Existing {
         dbt: given(&config.tools.dbt),
         duckdb: given(&config.tools.duckdb),
         python: given(&config.tools.python),
-    };
-    ensure(root, &existing, progress).map_err(|error| error.diagnostic().into())
+    }
 }
 
 fn limits(config: &Config) -> BuildLimits {

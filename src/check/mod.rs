@@ -25,7 +25,7 @@ use crate::generate::contract::Candidate;
 use crate::sql::Comparison;
 use crate::suite::Case;
 
-pub use judge::Judge;
+pub use judge::{Judge, existing_tools};
 pub use outcome::{CheckId, CheckResult, Finding, Outcome};
 
 /// What is known about one answer after all checks.

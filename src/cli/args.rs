@@ -47,6 +47,8 @@ pub enum Command {
     Tools(super::commands::tools::ToolsArgs),
     /// Compare models in meaning: files, folders, git revisions, or a file of pairs.
     Diff(Box<crate::cli::commands::diff::DiffArgs>),
+    /// Show which tools are installed, what is wrong, and how to mend it; installs nothing.
+    Doctor,
     /// Write a commented assay.toml and the folders it names.
     Init(InitArgs),
 }

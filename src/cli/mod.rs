@@ -39,6 +39,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Compare(args) => commands::compare::run(&cli.config, args),
         Command::Diff(args) => commands::diff::run(&cli.config, args),
+        Command::Doctor => commands::doctor::run(&cli.config),
         Command::Init(args) => commands::init::run(args),
         Command::Report(args) => commands::report::run(&cli.config, args),
         Command::Recordings(args) => commands::recordings::run(&cli.config, args),

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod diff;
+pub mod doctor;
 pub mod init;
 pub mod recordings;
 pub mod report;
