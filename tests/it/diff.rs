@@ -78,15 +78,14 @@ fn two_files_that_differ_show_rows_and_a_script_that_reproduces() {
         "100",
         "the golden returns",
         "(no rows)",
-        "duckdb -safe < repro/b.repro.sql",
+        "duckdb < repro/b.repro.sql",
     ] {
         assert!(out.contains(part), "{part} is missing:\n{out}");
     }
     let script = fs_err::read_to_string(harness.path("repro/b.repro.sql")).unwrap();
     assert!(script.contains("EXCEPT ALL"), "{script}");
     let path = harness.path("repro/b.repro.sql").display().to_string();
-    let shown =
-        program(&harness, &duckdb, &["-safe", "-batch", "-no-init", "-list", "-noheader", "-f", &path]);
+    let shown = program(&harness, &duckdb, &["-batch", "-no-init", "-list", "-noheader", "-f", &path]);
     assert!(shown.contains("only candidate|"), "{shown}");
     assert!(fs_err::read_to_string(harness.path("diff.html")).unwrap().contains("amount &gt;= 100"));
 }

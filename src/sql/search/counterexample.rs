@@ -55,7 +55,8 @@ impl Found {
 
 /// A script for an empty DuckDB.
 pub(super) fn script(parts: Parts<'_>, database: &Database) -> String {
-    let mut out = String::from("-- Shows the rows in which two queries differ: duckdb -safe < this file\n");
+    let mut out =
+        String::from("-- Shows the rows in which two queries differ: duckdb < this file\n.safe_mode\n");
     for statement in namespaces(parts.layout.tables.iter().map(|table| table.name.as_str())).1 {
         let _ = writeln!(out, "{statement}");
     }

@@ -205,7 +205,7 @@ fn show(args: &DiffArgs, item: &Item, comparison: &Comparison) -> anyhow::Result
             .collect();
         let path = folder.join(format!("{}.repro.sql", name.trim_matches('-')));
         fs_err::write(&path, &found.script).context("failed to write")?;
-        reproduce = Some(format!("duckdb -safe < {}", path.display()));
+        reproduce = Some(format!("duckdb < {}", path.display()));
     }
     if args.json {
         output::data(&pairs::render(serde_json::Value::from(item.name.clone()), comparison));
