@@ -7,6 +7,7 @@
 
 pub mod arena;
 pub mod build;
+mod build_calls;
 pub mod columns;
 mod compare_build;
 pub mod map;

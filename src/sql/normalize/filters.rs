@@ -10,13 +10,12 @@ use super::Normalizer;
 impl Normalizer<'_> {
     /// Normalizes the conditions of a block whose sources are in normal form.
     pub(super) fn filters(&mut self, block: &mut Block) {
-        self.remap_classes(block);
+        let remapped = self.remap_classes(block);
         let mut extended = ColSet::default();
         self.arena.extended(block, &mut extended);
         let mut list = Vec::with_capacity(block.filters.len());
-        for e in std::mem::take(&mut block.filters) {
-            let mapped = self.subst.apply(self.arena, e);
-            self.split(mapped, &mut list);
+        for e in std::mem::take(&mut block.filters).into_iter().chain(remapped) {
+            self.split(e, &mut list);
         }
         let mut conditions = Vec::with_capacity(list.len());
         for e in list {
@@ -38,22 +37,42 @@ impl Normalizer<'_> {
         block.filters.dedup();
     }
 
-    /// Members of classes that turned out to be something else.
-    fn remap_classes(&mut self, block: &mut Block) {
+    /// Members of classes that are no longer columns of the block: what they have turned out to be takes their place.
+    fn remap_classes(&mut self, block: &mut Block) -> Vec<ExprId> {
+        let own = self.arena.visible_set(block);
+        let mut conditions = Vec::new();
         for class in std::mem::take(&mut block.equal) {
-            let mut first: Option<ExprId> = None;
+            let mut kept: Vec<Col> = Vec::with_capacity(class.len());
+            let mut others = Vec::new();
             for col in class {
+                if own.contains(col) || self.subst.get(col).is_none() {
+                    kept.push(col);
+                    continue;
+                }
                 let column = self.arena.column(col);
                 let mapped = self.subst.apply(self.arena, column);
-                match first {
-                    None => first = Some(mapped),
-                    Some(first) => {
-                        let equal = self.arena.cmp(CmpOp::Eq, first, mapped);
-                        block.filters.push(equal);
-                    }
+                match *self.arena.node(mapped) {
+                    Node::Col(col) => kept.push(col),
+                    _ => others.push(mapped),
                 }
             }
+            kept.sort_unstable();
+            kept.dedup();
+            if let [only] = kept.as_slice() {
+                conditions.push(self.arena.intern_not_null(*only));
+            }
+            let first = match kept.first() {
+                Some(col) => self.arena.column(*col),
+                None => others[0],
+            };
+            for other in others {
+                conditions.push(self.arena.cmp(CmpOp::Eq, first, other));
+            }
+            if kept.len() > 1 {
+                block.equal.push(kept);
+            }
         }
+        conditions
     }
 
     /// A condition that is not true on the NULLs of an outer join makes it an inner join.
@@ -66,6 +85,8 @@ impl Normalizer<'_> {
                 let outer = block.outers.remove(at);
                 let marker_true = self.arena.boolean(true);
                 self.replace(outer.marker, marker_true);
+                let mut matched = Substitution::default();
+                matched.set(outer.marker, marker_true);
                 let mut extended = ColSet::default();
                 block.sources.extend(outer.right.sources);
                 block.outers.extend(outer.right.outers);
@@ -73,7 +94,7 @@ impl Normalizer<'_> {
                 self.arena.extended(block, &mut extended);
                 let list = std::mem::take(&mut block.filters);
                 for e in list {
-                    let mapped = self.subst.apply(self.arena, e);
+                    let mapped = matched.apply(self.arena, e);
                     let simplified = self.condition(mapped, &extended);
                     self.split(simplified, &mut block.filters);
                 }

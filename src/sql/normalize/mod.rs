@@ -7,6 +7,7 @@
 mod aggregates;
 mod conditions;
 mod filters;
+mod group_joins;
 mod joins;
 mod keys;
 mod prune;
@@ -100,6 +101,9 @@ impl Normalizer<'_> {
         block.equal.iter().flatten().for_each(|col| {
             inside.insert(*col);
         });
+        // What dissolves into this block is in normal form already: what was learnt from its conditions must not be applied
+        // to them.
+        let conditions = std::mem::take(&mut block.filters);
         for source in std::mem::take(&mut block.sources) {
             self.source(source, block, &inside, set);
         }
@@ -114,6 +118,10 @@ impl Normalizer<'_> {
         let outers = std::mem::take(&mut block.outers);
         for outer in outers {
             self.outer(outer, block, &inside, set);
+        }
+        for e in conditions {
+            let mapped = self.subst.apply(self.arena, e);
+            block.filters.push(mapped);
         }
         if !block.empty {
             self.filters(block);
@@ -219,3 +227,6 @@ impl Normalizer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
