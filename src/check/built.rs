@@ -3,7 +3,7 @@
 use crate::generate::contract::Candidate;
 use crate::suite::Case;
 
-use super::build::columns::TypeMatch;
+use super::build::columns::{TypeMatch, pair_columns};
 use super::build::rows::{DuckdbFault, RowComparison, RowExample, RowOptions, Side};
 use super::build::{BuildReport, Builder, Step};
 use super::{CheckId, CheckResult, Finding, Outcome, request};
@@ -81,7 +81,12 @@ impl Built {
             }
         };
         let same_rows = comparison.as_ref().ok().map(RowComparison::rows_agree);
-        checks.push(columns(&comparison));
+        checks.push(columns(&golden.side(), side(&report), || match golden.side() {
+            Err(why) if side(&report).is_some() => {
+                Unjudged::Errored("golden_fails", format!("the golden does not build: {why}"))
+            }
+            _ => not_built(&report),
+        }));
         checks.push(rows(&comparison));
         checks.push(idempotent(builder, &report, &options).await);
         Self {
@@ -104,7 +109,7 @@ enum Unjudged {
 impl From<DuckdbFault> for Unjudged {
     fn from(fault: DuckdbFault) -> Self {
         match fault {
-            DuckdbFault::Candidate(why) => Self::Failed("unreadable", why),
+            DuckdbFault::Candidate(why) => Self::Failed("db_runtime", why),
             DuckdbFault::Golden(why) => Self::Errored("golden_fails", why),
             DuckdbFault::Process(why) => Self::Errored("duckdb", why),
         }
@@ -167,11 +172,15 @@ fn tests(report: &BuildReport) -> CheckResult {
     result
 }
 
-fn columns(comparison: &Result<RowComparison, Unjudged>) -> CheckResult {
-    let pairing = match comparison {
-        Ok(comparison) => &comparison.columns,
-        Err(unjudged) => return unjudged.result(CheckId::Columns),
+fn columns(
+    golden: &Result<Side<'_>, String>,
+    candidate: Option<Side<'_>>,
+    unjudged: impl Fn() -> Unjudged,
+) -> CheckResult {
+    let (Ok(golden), Some(candidate)) = (golden, candidate) else {
+        return unjudged().result(CheckId::Columns);
     };
+    let pairing = pair_columns(golden.columns, candidate.columns);
     let missing = pairing
         .missing
         .iter()

@@ -92,7 +92,14 @@ pub fn pairs<'a>(golden: &'a Model, candidate: &'a Model) -> Vec<Pair<'a>> {
         dialect: golden.dialect,
     };
     let mut pairs = vec![pair(Branch::Full, &golden.full, &candidate.full)];
-    if golden.incremental.is_some() || candidate.incremental.is_some() {
+    // A model that says that it is no incremental one has no later run. One that does not say may be made incremental by
+    // its YAML or its project.
+    let runs_later = |model: &Model| {
+        let stated = model.full.config.get("materialized").and_then(Json::as_str);
+        stated.is_none_or(|stated| stated == "incremental")
+    };
+    let asks = golden.incremental.is_some() || candidate.incremental.is_some();
+    if asks && runs_later(golden) && runs_later(candidate) {
         let later = |model: &'a Model| model.incremental.as_ref().unwrap_or(&model.full);
         pairs.push(pair(Branch::Incremental, later(golden), later(candidate)));
     }
