@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) enum Act {
     /// Answers properly with this text.
     Answer(String),
+    /// Answers properly with this text, after a while.
+    Late(Duration, String),
     /// Sends these bytes and closes the connection.
     Raw(Vec<u8>),
     /// Sends these bytes and resets the connection.
@@ -77,6 +79,10 @@ async fn serve(
         let number = count.fetch_add(1, Ordering::SeqCst);
         match script.get(number).or(script.last()).expect("a script") {
             Act::Answer(text) => stream.write_all(&http(200, "", &answer(text))).await?,
+            Act::Late(wait, text) => {
+                tokio::time::sleep(*wait).await;
+                stream.write_all(&http(200, "", &answer(text))).await?;
+            }
             Act::Raw(bytes) => return stream.write_all(bytes).await,
             Act::Reset(bytes) => {
                 stream.write_all(bytes).await?;
@@ -138,7 +144,7 @@ pub(crate) fn answer(text: &str) -> String {
     .to_string()
 }
 
-const KEY: &str = "sk-planted-0123456789abcdef";
+pub(crate) const KEY: &str = "sk-planted-0123456789abcdef";
 
 pub(crate) fn config(base_url: &str) -> Config {
     let toml = format!(

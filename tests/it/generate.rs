@@ -1,6 +1,8 @@
 //! Answers from models and from recordings: what is recorded is replayed exactly, and nothing that was paid for is lost.
 
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use assay::config::Config;
 use assay::generate::recordings::{Mode, Store};
@@ -11,7 +13,8 @@ use assay::sql::Dialect;
 use assay::suite::prompts::PromptVersion;
 use assay::suite::spec::Approved;
 
-use super::fault_server::{Act, Server, block_on, config, http};
+use super::fault_server::{Act, KEY, Server, block_on, config, http};
+use super::harness::Harness;
 
 /// A prompt version in `root/prompts/v1` and a task over the dbt project in `root/project`.
 pub(crate) fn prompt_and_task(root: &Path, provider: &str) -> (PromptVersion, Task) {
@@ -255,4 +258,116 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
 
 fn generator_has(root: &Path, prompt: &PromptVersion, case: &str) -> bool {
     Store::read_only(root.join("recordings")).load(&slot_of(case, prompt)).is_ok_and(|found| found.is_some())
+}
+
+/// A project with six cases and a prompt version of the provider at `base_url`.
+fn six_cases(base_url: &str) -> Harness {
+    let rows: String =
+        (0..6).map(|n| format!("case_{n},specs/orders.md,stg_orders,goldens/stg_orders.sql\n")).collect();
+    let harness = Harness::new();
+    harness
+        .write("evals/cases.csv", format!("id,spec,model,golden_sql\n{rows}"))
+        .write(
+            "assay.toml",
+            format!(
+                "[projects.shop]\npath = \"dbt/shop\"\n[providers.fault]\nwire = \"responses\"\n\
+                 base_url = \"{base_url}\"\napi_key_env = \"FAULT_KEY\"\nconcurrency = 2\n"
+            ),
+        )
+        .write("prompts/v1/system.md", "Draft a dbt model.")
+        .write("prompts/v1/prompt.toml", "provider = \"fault\"\nmodel = \"m\"\nsystem = \"system.md\"\n");
+    harness
+}
+
+const RECORD: [&str; 7] = ["run", "--no-dbt", "--mode", "record", "--prompt", "v1", "--jobs=2"];
+const REPLAY: [&str; 7] = ["run", "--no-dbt", "--out", "replayed", "--prompt", "v1", "--jobs=2"];
+
+/// What the report says about the answers, without times.
+fn results(harness: &Harness) -> serde_json::Value {
+    let text = fs_err::read_to_string(harness.path("replayed/report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut results = report["results"].clone();
+    for result in results.as_array_mut().expect("a list") {
+        result["latency_ms"] = serde_json::Value::Null;
+        for check in result["checks"].as_array_mut().expect("a list") {
+            check["seconds"] = serde_json::Value::Null;
+        }
+    }
+    results
+}
+
+/// Every file below a folder that holds a text.
+fn files_with(folder: &Path, text: &str, found: &mut Vec<String>) {
+    for entry in fs_err::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files_with(&path, text, found);
+        } else if String::from_utf8_lossy(&fs_err::read(&path).expect("a file")).contains(text) {
+            found.push(path.display().to_string());
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_loses_no_paid_answer_and_leaves_no_key() {
+    let echo = ANSWER.replace("version: 2", &format!("# {KEY}"));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let server = runtime.block_on(Server::start(vec![Act::Late(Duration::from_millis(40), echo)]));
+    let undisturbed = six_cases(&server.base_url);
+    let key = [("FAULT_KEY", KEY)];
+    undisturbed.assay_with(&RECORD, &key);
+    undisturbed.assay(&REPLAY);
+    let expected = results(&undisturbed);
+    assert_eq!(expected.as_array().map(Vec::len), Some(6));
+    assert!(expected.to_string().contains("[REDACTED]"), "the answers hold the redacted key");
+    for kill_after in [1, 3, 5] {
+        let harness = six_cases(&server.base_url);
+        let before = server.count();
+        #[expect(clippy::disallowed_methods, reason = "the test kills what it starts")]
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_assay"))
+            .args(RECORD)
+            .current_dir(harness.path("."))
+            .env("FAULT_KEY", KEY)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        while server.count() < before + kill_after && child.try_wait().expect("a child").is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        harness.assay_with(&RECORD, &key);
+        let asked = server.count() - before;
+        assert!(asked <= 6 + 2, "killed after {kill_after}: {asked} requests for 6 answers, 2 at a time");
+        assert_eq!(harness.assay(&["recordings", "verify"]).status.code(), Some(0));
+        harness.assay(&REPLAY);
+        assert_eq!(results(&harness), expected);
+        let mut leaks = Vec::new();
+        files_with(&harness.path("."), KEY, &mut leaks);
+        assert_eq!(leaks, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn specs_and_tools_speak_for_themselves() {
+    let harness = Harness::new();
+    assert_eq!(harness.assay(&["spec", "lint"]).status.code(), Some(0));
+    harness.write("specs/orders.md", "## Intent\n- Business question:\n");
+    let shown = harness.screen(&["spec", "lint", "specs/orders.md"]);
+    assert!(
+        shown.contains("exit: 2") && shown.contains("point `Business question` under `## Intent` is empty"),
+        "{shown}"
+    );
+    assert!(shown.contains("heading `## Inputs` is missing"), "{shown}");
+    let form = harness.assay(&["spec", "new"]);
+    assert_eq!(String::from_utf8_lossy(&form.stdout), assay::suite::spec::TEMPLATE);
+    let columns = harness.assay(&["tools", "fetch-source-columns", "raw", "orders"]);
+    assert_eq!(
+        String::from_utf8_lossy(&columns.stdout),
+        "[{\"name\":\"order_id\",\"data_type\":\"integer\",\"tests\":[]},{\"name\":\"status\",\"data_type\":\"varchar\",\"tests\":[]}]\n"
+    );
+    let missing = harness.assay(&["tools", "fetch-source-columns", "raw", "nowhere"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stdout).contains("E_NOT_FOUND"));
 }
