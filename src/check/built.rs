@@ -80,7 +80,12 @@ impl Built {
                 builder.duckdb().compare(golden, candidate, &options).await.map_err(Unjudged::from)
             }
         };
-        let same_rows = comparison.as_ref().ok().map(RowComparison::rows_agree);
+        let same_rows = match &comparison {
+            Ok(comparison) => Some(comparison.rows_agree()),
+            // Rows that cannot be read are not the golden's.
+            Err(Unjudged::Failed(..)) => Some(false),
+            Err(_) => None,
+        };
         checks.push(columns(&golden.side(), side(&report), || match golden.side() {
             Err(why) if side(&report).is_some() => {
                 Unjudged::Errored("golden_fails", format!("the golden does not build: {why}"))

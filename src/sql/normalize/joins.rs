@@ -633,6 +633,7 @@ impl Normalizer<'_> {
                 let conditions = block.filters.clone();
                 for outer in &block.outers {
                     if outer.on.iter().any(|e| self.arena.columns_of(*e).intersects(&mine)) {
+                        at += 1;
                         continue 'sources;
                     }
                 }

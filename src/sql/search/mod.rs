@@ -15,6 +15,7 @@ mod database;
 mod generate;
 mod machine;
 mod mutants;
+mod reading;
 mod script;
 mod shape;
 mod shrink;
