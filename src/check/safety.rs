@@ -90,6 +90,11 @@ impl Walk<'_> {
                 for (name, value) in entries {
                     let text = name.scalar().unwrap_or_default();
                     self.add(self.policy.yaml_text(&text), name.line);
+                    if text == "external_location" {
+                        let message = "`external_location` makes a source of a file or an address";
+                        let finding = Finding::new("relocated", message).at(format!("yaml:{}", name.line));
+                        self.findings.push(finding);
+                    }
                     if key == "config" || is_hook(&text) || sql && is_relocation(&text) {
                         self.config(&text, value, name.line);
                     }

@@ -1,6 +1,7 @@
 //! The one integration-test binary: what the product promises, one file a subject.
 
 mod architecture;
+mod attacks;
 mod cli;
 mod dbt;
 mod diff;

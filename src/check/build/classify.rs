@@ -257,6 +257,9 @@ fn of_parse_text(text: &str) -> FailureClass {
     let has = |word: &str| text.contains(word);
     if let Some(class) = of_machine_text(text) {
         class
+    } else if text.trim_start().starts_with("Compilation Error in ") && text.trim().lines().count() == 1 {
+        // Python's MemoryError has no text of its own: the heading is all there is.
+        C::ResourceLimit
     } else if has("which was not found") || has("which is disabled") {
         if has("depends on a source named") { C::MissingSource } else { C::MissingRef }
     } else if has("dbt found two") || has("dbt found more than one") || has("Duplicate") {
@@ -341,10 +344,6 @@ pub fn of_model(message: &str, compiled: bool) -> (Gate, Failure) {
     }
     if let Some(class) = of_database_text(&text) {
         return (Gate::Run, failure(class));
-    }
-    // Python's MemoryError has no text of its own: the heading is all there is.
-    if text.trim_start().starts_with("Compilation Error in ") && text.trim().lines().count() == 1 {
-        return (Gate::Compile, Failure::new(C::ResourceLimit, "used more memory than allowed"));
     }
     if text.contains("Compilation Error") || !compiled {
         return (Gate::Compile, failure(of_parse_text(&text)));

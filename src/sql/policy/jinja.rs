@@ -51,6 +51,30 @@ const BUILT_IN: &[&str] = &[
     "None",
 ];
 
+/// Finds ways into Python behind Jinja: attributes and keys that start with two underscores, on whatever object.
+pub(super) fn internals(source: &str) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (start, _) in source.match_indices("{{").chain(source.match_indices("{%")) {
+        // Up to the last end before the next block: a dictionary may hold what looks like one.
+        let rest = &source[start..];
+        let next = [rest[2..].find("{{"), rest[2..].find("{%")].into_iter().flatten().min();
+        let block = &rest[..next.map_or(rest.len(), |next| next + 2)];
+        let end = block.rfind("}}").max(block.rfind("%}")).unwrap_or(block.len());
+        let block = &block[..end];
+        let bare: String = block.chars().filter(|c| !c.is_whitespace()).collect();
+        if [".__", "'__", "\"__"].iter().any(|way| bare.contains(way)) {
+            let before = &source[..start];
+            found.push(Violation {
+                line: before.matches('\n').count() + 1,
+                column: before.rsplit('\n').next().unwrap_or("").chars().count() + 1,
+                class: "jinja_internal",
+                message: "a name that starts with two underscores leads behind Jinja".to_owned(),
+            });
+        }
+    }
+    found
+}
+
 /// Judges what a template uses.
 pub(super) fn check(policy: &Policy, uses: &Uses, place: Where) -> Vec<Violation> {
     let mut found = Vec::new();

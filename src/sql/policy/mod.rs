@@ -108,10 +108,12 @@ impl Policy {
 
     /// Judges the Jinja of a query.
     pub fn jinja(&self, source: &str) -> Vec<Violation> {
-        match scan(source) {
+        let mut found = jinja::internals(source);
+        found.extend(match scan(source) {
             Ok(uses) => jinja::check(self, &uses, jinja::Where::Query),
             Err(_) => jinja::check_unreadable(source),
-        }
+        });
+        found
     }
 
     /// Judges a text of a schema YAML: Jinja in it is rendered by dbt too.
@@ -123,10 +125,12 @@ impl Policy {
         } else {
             text
         };
-        match scan(template) {
+        let mut found = jinja::internals(template);
+        found.extend(match scan(template) {
             Ok(uses) => jinja::check(self, &uses, jinja::Where::Yaml),
             Err(_) => jinja::check_unreadable(template),
-        }
+        });
+        found
     }
 
     /// Judges a text that dbt puts into the SQL of a test or a merge: an expression, a column, a condition.

@@ -1,0 +1,1 @@
+select getenv('@ENV@') as id

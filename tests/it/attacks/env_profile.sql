@@ -1,0 +1,1 @@
+select '{{ target }}' || '{{ env_var('HOME') }}' as id

@@ -1,0 +1,1 @@
+{% do adapter.execute("copy (select 1) to '@DROP@'") %}select 1 as id

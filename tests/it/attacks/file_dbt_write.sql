@@ -1,0 +1,1 @@
+{{ write('@CANARY@') }}select 1 as id

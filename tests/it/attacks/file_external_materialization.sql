@@ -1,0 +1,1 @@
+{{ config(materialized='external', location='@DROP@') }}select 1 as id

@@ -1,0 +1,1 @@
+select file as id from glob('@SECRET@*')

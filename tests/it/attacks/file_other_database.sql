@@ -1,0 +1,1 @@
+{% do run_query("attach '@TEMPLATE@' as other") %}select * from other.main.stg_orders

@@ -1,0 +1,1 @@
+select * from query('select content as id from read_text(''@SECRET@'')')

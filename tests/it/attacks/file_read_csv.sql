@@ -1,0 +1,1 @@
+select * from read_csv('@SECRET@', header=false, columns={'id': 'varchar'})

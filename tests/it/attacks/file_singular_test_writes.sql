@@ -1,0 +1,3 @@
+select 1 as id
+=== test
+{% do run_query("copy (select 1) to '@DROP@'") %}select 1 from {{ ref('m') }} where false

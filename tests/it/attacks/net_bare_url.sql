@@ -1,0 +1,1 @@
+select * from 'http://127.0.0.1:@PORT@/x.parquet'

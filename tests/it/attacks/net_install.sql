@@ -1,0 +1,1 @@
+{% do run_query('install httpfs') %}{% do run_query('load httpfs') %}select 1 as id

@@ -1,0 +1,1 @@
+{% do run_query("load '@SECRET@'") %}select 1 as id

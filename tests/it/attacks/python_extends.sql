@@ -1,0 +1,1 @@
+{% extends '@SECRET@' %}select 1 as id

@@ -1,0 +1,1 @@
+{% import '@SECRET@' as s %}select 1 as id

@@ -1,0 +1,1 @@
+{% include '@SECRET@' %}select 1 as id

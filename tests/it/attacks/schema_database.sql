@@ -1,0 +1,1 @@
+{{ config(database='other') }}select 1 as id
