@@ -114,7 +114,7 @@ pub struct RunArgs {
     /// Run no tool at all: static checks only.
     #[arg(long)]
     pub no_dbt: bool,
-    /// Folder for this run's results and reports; the history is left alone [default: reports/runs/<id>].
+    /// Folder for this run's results and reports; the history is left alone [default: reports/runs/ID].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

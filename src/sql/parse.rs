@@ -1,7 +1,7 @@
 //! SQL text to AST, strictly: exactly one query and nothing after it.
 //!
 //! `sqlparser` reads most of what dbt users write. What it misses or, worse, misreads is mended or refused on the
-//! token stream beforehand ([`prepass`]); docs/sql-reading.md lists what stays unread. SQL is never printed and parsed again:
+//! token stream beforehand (`prepass`); docs/sql-reading.md lists what stays unread. SQL is never printed and parsed again:
 //! printing loses backslashes.
 //!
 //! Input is hostile: size, nesting and the length of operator chains are bounded before the parser runs, which also

@@ -3,7 +3,7 @@
 //! `ref`, `source`, `config`, `var`, `this`, `target`, `is_incremental` and the like are real functions that also record
 //! what they were asked for. Every other name that the template does not define is *opaque*: it renders as a call that keeps its name and
 //! arguments, `dbt_utils.generate_surrogate_key(['a', 'b'])` as `dbt_utils__generate_surrogate_key(jinja_list('a', 'b'))`, and
-//! [`placement`] puts that call where SQL has a place for it.
+//! `placement` puts that call where SQL has a place for it.
 //!
 //! An opaque call says nothing about what the macro expands to, so a text that holds one ([`Rendered::opaque`]) may be
 //! compared as it stands and no further. Where the text itself depends on what is not known (`{% if some_macro() %}`), that is

@@ -1,7 +1,7 @@
 //! The search for rows that tell two queries apart.
 //!
 //! [`Search`] is a state machine without side effects: it hands out DuckDB scripts, takes what DuckDB printed, and ends
-//! with a [`Comparison`]. It fills the tables that the queries read in many ways (aimed at the constants, joins and
+//! with a `Comparison`. It fills the tables that the queries read in many ways (aimed at the constants, joins and
 //! row counts of both queries, within keys, nullability and foreign keys), runs both queries on each, compares the
 //! results as bags, and shrinks what differs to a few rows.
 //!
