@@ -41,6 +41,8 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
         run
     })?;
     run.info.seconds = started.elapsed().as_secs_f64();
+    let configured = Some(&config.run.baseline).filter(|name| !name.is_empty());
+    run.info.baseline = args.baseline.as_ref().or(configured).cloned();
     if run.interrupted {
         output::talk(&format!("{} results are kept; finish with:\n  {resume}", run.results.len()));
         return Ok(Exit::Interrupted);
