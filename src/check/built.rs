@@ -1,6 +1,8 @@
 //! What dbt and the database say about a candidate: `compile`, `run`, `tests`, `columns`, `rows`, `idempotent`.
 
 use crate::generate::contract::Candidate;
+use crate::sql::clock::unsteady_call;
+use crate::sql::parse::parse_query;
 use crate::suite::Case;
 
 use super::build::columns::{TypeMatch, pair_columns};
@@ -12,12 +14,16 @@ use super::{CheckId, CheckResult, Finding, Outcome, request};
 #[derive(Debug)]
 pub struct GoldenBuild {
     report: BuildReport,
+    /// What makes its rows change from run to run: a call that reads the clock, or a volatile one.
+    unsteady: Option<String>,
 }
 
 impl GoldenBuild {
     /// Builds the golden.
     pub async fn new(builder: &Builder, case: &Case) -> Self {
-        Self { report: builder.build(&request::of_golden(case)).await }
+        let report = builder.build(&request::of_golden(case)).await;
+        let query = report.compiled_sql.as_deref().and_then(|sql| parse_query(sql, case.dialect).ok());
+        Self { unsteady: query.and_then(|query| unsteady_call(&query)), report }
     }
 
     /// Its output columns, name and type; empty when it does not build.
@@ -76,6 +82,11 @@ impl Built {
             (_, Err(why)) => {
                 Err(Unjudged::Errored("golden_fails", format!("the golden does not build: {why}")))
             }
+            (Some(_), Ok(_)) if golden.unsteady.is_some() => {
+                let call = golden.unsteady.as_deref().unwrap_or_default();
+                let why = format!("the golden calls {call}: its rows are others on another day");
+                Err(Unjudged::Errored("golden_unsteady", why))
+            }
             (Some(candidate), Ok(golden)) => {
                 builder.duckdb().compare(golden, candidate, &options).await.map_err(Unjudged::from)
             }
@@ -93,7 +104,10 @@ impl Built {
             _ => not_built(&report),
         }));
         checks.push(rows(&comparison));
-        checks.push(idempotent(builder, &report, &options).await);
+        checks.push(match &golden.unsteady {
+            Some(call) => CheckResult::skipped(CheckId::Idempotent, format!("the golden calls {call}")),
+            None => idempotent(builder, &report, &options).await,
+        });
         Self {
             checks,
             columns: report.relation.as_ref().map(|_| names(&report)),

@@ -239,6 +239,11 @@ impl Config {
         faults.into_result(config)
     }
 
+    /// The file that remembers complete runs.
+    pub fn history(&self) -> PathBuf {
+        self.resolve(&self.paths.reports).join("history.jsonl")
+    }
+
     /// A path of this configuration, from the current folder.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         if self.root.as_os_str().is_empty() { path.to_path_buf() } else { self.root.join(path) }

@@ -22,7 +22,7 @@ pub struct TrendPoint {
     pub passed: u64,
     /// Judged results.
     pub judged: u64,
-    /// Results that could not be judged, or had no answer.
+    /// Results that could not be judged, or were skipped.
     pub undecided: u64,
     /// Passed of judged; `None` where nothing was judged.
     pub pass_rate: Option<f64>,

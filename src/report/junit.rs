@@ -7,7 +7,7 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use super::model::Report;
 use super::text::{cut, visible};
 use super::words;
-use crate::check::outcome::CheckResult;
+use crate::check::outcome::{CheckId, CheckResult};
 use crate::score::{CaseResult, Status};
 
 /// Longest text of a test: some viewers give up on more.
@@ -37,7 +37,12 @@ fn test_case(report: &Report, result: &CaseResult) -> TestCase {
         Status::Passed => TestCaseStatus::success(),
         Status::Skipped => {
             let mut status = TestCaseStatus::skipped();
-            status.set_message("no answer for this case and prompt version");
+            let reason = result.checks.iter().find(|c| c.check == CheckId::Rows);
+            let reason = reason.and_then(|c| c.findings.first()).map(|finding| finding.message.as_str());
+            status.set_message(match reason {
+                Some(reason) => format!("what the SQL means was not decided: {reason}"),
+                None => "no answer for this case and prompt version".to_owned(),
+            });
             status
         }
         Status::Failed => non_success(NonSuccessKind::Failure, report, result, result.first_failed_check()),

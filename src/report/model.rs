@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::comparison::{Comparison, LEVEL, adjust, compare, outcomes_of, outcomes_of_record};
+use super::comparison::{Comparison, LEVEL, Verdict, adjust, compare, outcomes_of, outcomes_of_record};
 use crate::check::outcome::CheckId;
 use crate::history::{HistoryRecord, PromptInfo, RunInfo, TrendPoint, case_strips, trend};
 use crate::score::{CaseResult, Cost, Latency, PromptScore, Status, Tally, Tokens, slices};
@@ -274,6 +274,13 @@ impl Report {
     /// All results by status.
     pub fn tally(&self) -> Tally {
         Tally::of(&self.results)
+    }
+
+    /// Comparisons that found a prompt version worse than the baseline that was named. Without a named one there are none:
+    /// prompt versions are then set side by side for information.
+    pub fn regressions(&self) -> Vec<&Comparison> {
+        let named = self.run.baseline.is_some();
+        self.comparisons.iter().filter(|c| named && c.verdict == Verdict::Worse).collect()
     }
 
     /// Results that could not be judged.

@@ -190,7 +190,10 @@ pub fn undecided(report: &Report) -> Option<String> {
         parts.push(format!("{} could not be judged", count(tally.errored, "result", "results")));
     }
     if tally.skipped > 0 {
-        parts.push(format!("{} had no answer", count(tally.skipped, "result", "results")));
+        parts.push(format!(
+            "{} skipped (no answer, or no tool to decide with)",
+            count(tally.skipped, "result", "results")
+        ));
     }
     (!parts.is_empty()).then(|| format!("{}; not counted", parts.join(", ")))
 }

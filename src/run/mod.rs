@@ -20,9 +20,10 @@ use crate::generate::contract::CONTRACT_JSON;
 use crate::generate::request::prompt_hash;
 use crate::generate::secrets::Environment;
 use crate::generate::{Generator, Mode};
-use crate::history::{PromptInfo, RunInfo};
+use crate::history::{self, BaselineError, PromptInfo, RunInfo};
 use crate::score::{CaseResult, Price};
 use crate::suite::{Case, Filter, Suite, prompts};
+use crate::tool::git;
 
 use answers::{Answers, BASELINE_PREFIX, Models};
 use baseline::Baseline;
@@ -49,6 +50,8 @@ pub struct Request {
     pub jobs: usize,
     /// Which part of the cases.
     pub shard: Option<Shard>,
+    /// What to compare with: a prompt version, or a run of the history.
+    pub baseline: Option<String>,
     /// Folder of the run; an earlier, interrupted run of the same plan in it is finished.
     pub folder: PathBuf,
     /// Whether tools may be started; without them the checks are static.
@@ -97,6 +100,10 @@ pub async fn execute(
     }
     let (answers, prompts) = open_answers(config, &request, &suite)?;
     let prompts = select_prompts(prompts, &request.prompts)?;
+    let (baseline, stale) = match &request.baseline {
+        Some(wanted) => find_baseline(config, wanted, &prompts, &suite.cases, &events)?,
+        None => (None, None),
+    };
     let names: Vec<String> = prompts.iter().map(|prompt| prompt.name.clone()).collect();
     let cells = plan::plan(&suite, &names, request.trials, request.shard)?;
     let suite_hash = hash_suite(&suite.cases);
@@ -132,6 +139,8 @@ pub async fn execute(
     if !outcome.interrupted {
         answers.finish()?;
     }
+    let head = git::head(&config.resolve(Path::new(".")));
+    let untooled = (!request.tools).then(|| "no tool was run: static checks only".to_owned());
     let info = RunInfo {
         id: request.id.clone(),
         started: request.started,
@@ -146,11 +155,11 @@ pub async fn execute(
         filters: filters(&request),
         versions,
         hashes: [("contract".to_owned(), short_hash(CONTRACT_JSON.as_bytes()))].into(),
-        notes: if request.tools {
-            Vec::new()
-        } else {
-            vec!["no tool was run: static checks only".to_owned()]
-        },
+        notes: untooled.into_iter().chain(stale).collect(),
+        commit: head.as_ref().map(|head| head.commit.clone()),
+        branch: head.as_ref().and_then(|head| head.branch.clone()),
+        dirty: head.is_some_and(|head| head.dirty),
+        baseline,
         ..RunInfo::default()
     };
     let is_comparable =
@@ -241,6 +250,44 @@ fn select_prompts(known: Vec<PromptInfo>, wanted: &[String]) -> Result<Vec<Promp
         );
     }
     faults.into_result(known.into_iter().filter(|prompt| wanted.contains(&prompt.name)).collect())
+}
+
+/// What `wanted` names: a prompt version of this run, else the id of an earlier run, with a note where that run judged
+/// other cases. `latest` with an empty history is nothing yet: a first run must not fail.
+fn find_baseline(
+    config: &Config,
+    wanted: &str,
+    prompts: &[PromptInfo],
+    cases: &[Case],
+    events: &mpsc::UnboundedSender<Event>,
+) -> Result<(Option<String>, Option<String>), Diagnostics> {
+    if prompts.iter().any(|prompt| prompt.name == wanted) {
+        return Ok((Some(wanted.to_owned()), None));
+    }
+    let path = config.history();
+    let fault = |code, message: String| Diagnostic::new(code, message).at(Place::file(&path));
+    let known = history::load(&path).map_err(|error| fault("E_HISTORY", error.to_string()))?;
+    match history::find_baseline(&known.records, wanted) {
+        Ok(records) => {
+            let record = records.first();
+            let stale = record.filter(|record| record.suite_hash != hash_suite(cases)).map(|record| {
+                format!("the baseline run {} judged other cases, specs or goldens", record.run)
+            });
+            Ok((record.map(|record| record.run.clone()), stale))
+        }
+        Err(BaselineError::Empty) if wanted == "latest" => {
+            let warning = fault("E_BASELINE_NONE", BaselineError::Empty.to_string())
+                .hint("this run becomes the first one; nothing is compared");
+            let _ = events.send(Event::Warning(warning));
+            Ok((None, None))
+        }
+        Err(error) => {
+            let names: Vec<&str> = prompts.iter().map(|prompt| prompt.name.as_str()).collect();
+            Err(fault("E_BASELINE_UNKNOWN", error.to_string())
+                .hint(format!("or name a prompt version: {}", names.join(", ")))
+                .into())
+        }
+    }
 }
 
 /// Everything that decides a result, so that a resumed run cannot mix two judges or two suites.

@@ -19,13 +19,13 @@ use crate::sql::Comparison;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Every check that applies passed.
+    /// Every check that applies passed, and what the SQL means was decided.
     Passed,
     /// A check failed.
     Failed,
     /// The infrastructure failed before anything decided against the candidate.
     Errored,
-    /// Nothing was judged (no answer for this case and prompt).
+    /// Not decided: no answer for this case and prompt, or no tool that could tell what the SQL means.
     Skipped,
 }
 
@@ -120,6 +120,11 @@ impl CaseResult {
     }
 }
 
+/// Whether nothing said what the SQL means: no proof, and no rows. All other checks together do not make a model right.
+fn is_undecided(checks: &[CheckResult]) -> bool {
+    checks.iter().any(|c| c.check == CheckId::Rows && c.outcome == Outcome::Skipped)
+}
+
 /// The status that a set of checks amounts to.
 pub fn status(checks: &[CheckResult]) -> Status {
     let any = |outcome| deciding(checks).any(|c| c.outcome == outcome);
@@ -127,7 +132,7 @@ pub fn status(checks: &[CheckResult]) -> Status {
         Status::Failed
     } else if any(Outcome::Errored) {
         Status::Errored
-    } else if any(Outcome::Passed) {
+    } else if any(Outcome::Passed) && !is_undecided(checks) {
         Status::Passed
     } else {
         Status::Skipped
@@ -244,6 +249,11 @@ mod tests {
         let skipped =
             CaseResult::new("c", "v1", 0, vec![CheckResult::skipped(CheckId::Contract, "no answer")]);
         assert_eq!(skipped.status, Status::Skipped);
+        let undecided = vec![
+            CheckResult::passed(CheckId::Contract),
+            CheckResult::skipped(CheckId::Rows, "dbt is not run"),
+        ];
+        assert_eq!(CaseResult::new("c", "v1", 0, undecided).status, Status::Skipped);
     }
 
     #[test]

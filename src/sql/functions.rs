@@ -3,35 +3,6 @@
 use super::algebra::{AggCall, Arena, ExprId, Sym};
 use super::types::Type;
 
-/// Functions that give another value on each call.
-pub(crate) fn volatile(name: &str) -> bool {
-    matches!(
-        name,
-        "random"
-            | "rand"
-            | "uuid"
-            | "gen_random_uuid"
-            | "newid"
-            | "generate_uuid"
-            | "uuid_string"
-            | "nextval"
-            | "setseed"
-            | "uuidv4"
-            | "uuidv7"
-            | "seq1"
-            | "seq2"
-            | "seq4"
-            | "seq8"
-            | "randstr"
-            | "normal"
-            | "uniform"
-            | "clock_timestamp"
-            | "timeofday"
-            | "txid_current"
-            | "currval"
-    )
-}
-
 /// NULL when any argument is NULL.
 pub(crate) fn strict(name: &str) -> bool {
     total(name)

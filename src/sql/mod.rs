@@ -3,6 +3,7 @@
 
 pub mod algebra;
 pub(crate) mod canon;
+pub mod clock;
 pub mod compare;
 pub mod dialect;
 pub mod explain;

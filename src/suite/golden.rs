@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
+use crate::sql::clock::unsteady_call;
 use crate::sql::jinja::{self, Context, JinjaFaultKind};
 use crate::sql::parse;
 
@@ -62,7 +63,8 @@ pub fn context(project: &Project, case_dialect: crate::sql::Dialect, model: &str
 }
 
 /// Refuses a golden that cannot be read: one that is no template, or whose SQL, with nothing left unexpanded, is no query.
-pub(super) fn check(case: &Case, faults: &mut Diagnostics) {
+/// Warns of one that reads the clock.
+pub(super) fn check(case: &Case, faults: &mut Diagnostics, warnings: &mut Vec<Diagnostic>) {
     let golden = &case.golden;
     let at = |line: Option<usize>, column: Option<usize>| {
         let Some(line) = line else { return Place::file(&golden.sql_path) };
@@ -81,8 +83,16 @@ pub(super) fn check(case: &Case, faults: &mut Diagnostics) {
             return;
         }
     };
+    let query = parse::parse_query(&rendered.sql, case.dialect);
+    if let Some(call) = query.as_ref().ok().and_then(unsteady_call) {
+        warnings.push(
+            Diagnostic::new("E_GOLDEN_UNSTEADY", format!("the golden calls {call}: its rows prove nothing"))
+                .at(Place::file(&golden.sql_path))
+                .hint("compare with a fixed date, or with a column of the data; until then its rows are not judged"),
+        );
+    }
     if rendered.is_exact()
-        && let Err(fault) = parse::parse_query(&rendered.sql, case.dialect)
+        && let Err(fault) = query
     {
         // Columns move when a template is rendered; lines are known.
         let line = fault.place().and_then(|(line, _)| rendered.lines.get(line.saturating_sub(1)).copied());

@@ -135,7 +135,7 @@ impl Suite {
             .filter(|row| filter.wants(row))
             .filter_map(|row| lookup.resolve(row, &mut faults))
             .collect();
-        cases.iter().for_each(|case| golden::check(case, &mut faults));
+        cases.iter().for_each(|case| golden::check(case, &mut faults, &mut warnings));
         warnings.extend(lookup.specs.values().flatten().flat_map(|spec| spec.warnings()));
         if cases.is_empty() && faults.0.is_empty() {
             faults.push(

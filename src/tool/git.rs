@@ -69,6 +69,30 @@ pub fn show(folder: &Path, rev: &str, path: &str) -> Result<Option<String>, GitE
     }
 }
 
+/// Where a working folder stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The commit.
+    pub commit: String,
+    /// The branch; `None` where none is checked out.
+    pub branch: Option<String>,
+    /// Whether tracked files below the folder have changes that are not committed.
+    pub dirty: bool,
+}
+
+/// Where `folder` stands; `None` without git, outside a repository, and before the first commit.
+pub fn head(folder: &Path) -> Option<Head> {
+    let word = |args: &[&str]| {
+        let out = git(folder, args).ok()?;
+        Some(String::from_utf8_lossy(&out).trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    Some(Head {
+        commit: word(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?,
+        branch: word(&["symbolic-ref", "--quiet", "--short", "HEAD"]),
+        dirty: word(&["status", "--porcelain", "--untracked-files=no", "--", "."]).is_some(),
+    })
+}
+
 /// A revision must not look like an option.
 fn revision(rev: &str) -> Result<&str, GitError> {
     if rev.is_empty() || rev.starts_with('-') {
@@ -103,6 +127,10 @@ mod tests {
         assert_eq!(changed, ["m.sql", "n.sql"]);
         assert_eq!(show(folder, "HEAD~1", "m.sql").expect("git works").as_deref(), Some("select 1"));
         assert_eq!(show(folder, "HEAD~1", "n.sql").expect("git works"), None);
+        let clean = head(folder).expect("a commit is there");
+        assert!(clean.commit.len() >= 40 && clean.branch.is_some() && !clean.dirty);
+        fs_err::write(folder.join("m.sql"), "select 4").expect("written");
+        assert!(head(folder).expect("a commit is there").dirty);
         assert!(show(folder, "nonsense", "m.sql").is_err());
         assert!(show(folder, "--output=x", "m.sql").is_err());
     }

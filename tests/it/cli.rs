@@ -134,3 +134,85 @@ fn help_teaches_by_example() {
     screen!(Harness::new(), &["--help"]);
     screen!(Harness::new(), &["run", "--help"]);
 }
+
+#[test]
+fn no_python() {
+    let harness = Harness::new();
+    let output = harness.assay_with(&["run", "--answers", "baseline:golden"], &[("PATH", "/nowhere")]);
+    insta::assert_snapshot!(harness.show(&output));
+}
+
+#[test]
+fn wrong_dbt_version() {
+    let harness = Harness::new();
+    let site = "venv/lib/python3.11/site-packages";
+    harness
+        .write("assay.toml", "[projects.shop]\npath = \"dbt/shop\"\n\n[tools]\ndbt = \"venv/bin/dbt\"\n")
+        .write("venv/bin/dbt", "#!/usr/bin/env python\n")
+        .write("venv/bin/python", "")
+        .write("venv/pyvenv.cfg", "")
+        .write(&format!("{site}/dbt_core-1.5.11.dist-info/METADATA"), "")
+        .write(&format!("{site}/dbt_duckdb-1.5.2.dist-info/METADATA"), "");
+    screen!(harness, &["run", "--answers", "baseline:golden"]);
+}
+
+#[test]
+fn golden_that_reads_the_clock() {
+    let sql = "select order_id, status from {{ source('raw', 'orders') }} where ordered_at > now()\n";
+    screen!(Harness::new().write("goldens/stg_orders.sql", sql), &RUN);
+}
+
+/// A suite of twelve cases, and answers of a prompt version that is right and of one that is wrong.
+fn two_prompt_versions() -> Harness {
+    let harness = Harness::new();
+    let mut csv = "id,spec,model,golden_sql\n".to_owned();
+    let mut answers = String::new();
+    for number in 1..=12 {
+        csv.push_str(&format!("o{number},specs/orders.md,stg_orders,goldens/stg_orders.sql\n"));
+        for (prompt, columns) in [("careful", "order_id, status"), ("hasty", "order_id, state")] {
+            let sql = format!("select {columns} from {{{{ source('raw', 'orders') }}}}");
+            let answer = serde_json::json!({
+                "model_name": "stg_orders",
+                "sql": sql,
+                "schema_yaml": "version: 2\nmodels:\n  - name: stg_orders\n    columns:\n      - name: order_id\n        data_tests: [unique]\n      - name: status\n",
+                "tests": ["unique:order_id"],
+                "review_notes": ["none"],
+            });
+            let line = serde_json::json!({
+                "case": format!("o{number}"), "prompt": prompt, "trial": 0, "output_text": answer.to_string(),
+            });
+            answers.push_str(&format!("{line}\n"));
+        }
+    }
+    harness.write("evals/cases.csv", csv).write("answers.jsonl", answers);
+    harness
+}
+
+#[test]
+fn a_prompt_version_that_is_worse_than_the_baseline_fails_the_run() {
+    let harness = two_prompt_versions();
+    screen!(harness, &["run", "--answers", "answers.jsonl", "--no-dbt", "--baseline", "careful"]);
+    // The other way round it is better, and without a baseline nothing is held against anybody.
+    let code = |extra: &[&str]| {
+        let arguments = [&["run", "--answers", "answers.jsonl", "--no-dbt"], extra].concat();
+        harness.assay(&arguments).status.code()
+    };
+    assert_eq!(code(&["--baseline", "hasty"]), Some(0));
+    assert_eq!(code(&[]), Some(0));
+}
+
+#[test]
+fn baseline_that_nobody_knows() {
+    screen!(
+        two_prompt_versions(),
+        &["run", "--answers", "answers.jsonl", "--no-dbt", "--baseline", "2026-01-01"]
+    );
+}
+
+#[test]
+fn first_run_has_no_latest_one_to_compare_with() {
+    screen!(
+        two_prompt_versions(),
+        &["run", "--answers", "answers.jsonl", "--no-dbt", "--baseline", "latest", "--case", "o1"]
+    );
+}

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::generate;
 use crate::history;
-use crate::report::{CaseInfo, CaseRow, Report, terminal};
+use crate::report::{CaseInfo, CaseRow, Report, terminal, words};
 use crate::run::{self, Request, Run, Source};
 use crate::suite::{Case, Filter};
 
@@ -41,8 +41,6 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
         run
     })?;
     run.info.seconds = started.elapsed().as_secs_f64();
-    let configured = Some(&config.run.baseline).filter(|name| !name.is_empty());
-    run.info.baseline = args.baseline.as_ref().or(configured).cloned();
     if run.interrupted {
         output::talk(&format!("{} results are kept; finish with:\n  {resume}", run.results.len()));
         return Ok(Exit::Interrupted);
@@ -85,8 +83,10 @@ fn request(config: &Config, args: &RunArgs) -> anyhow::Result<Request> {
         (None, Mode::Auto) => Source::Prompts(generate::Mode::Auto),
         (None, Mode::Live) => Source::Prompts(generate::Mode::Live),
     };
+    let configured = Some(&config.run.baseline).filter(|name| !name.is_empty());
     Ok(Request {
         id,
+        baseline: args.baseline.as_ref().or(configured).cloned(),
         started,
         filter: Filter { suites: args.suite.clone(), cases: args.case.clone(), tags: args.tag.clone() },
         prompts: args.prompt.clone(),
@@ -134,7 +134,7 @@ async fn watch_signals(stopper: watch::Sender<bool>) {
 /// Adds the run to the history, where it belongs there, and builds its report. A run that was put elsewhere (`--out`) leaves
 /// the history alone.
 fn record(config: &Config, run: Run, own_place: bool) -> anyhow::Result<Report> {
-    let path = config.resolve(&config.paths.reports).join("history.jsonl");
+    let path = config.history();
     if run.is_comparable && own_place {
         let records = history::HistoryRecord::from_run(&run.info, &run.prompts, &run.results);
         if let Some(folder) = path.parent() {
@@ -173,11 +173,18 @@ fn verdict(config: &Config, report: &Report) -> Exit {
     let undecided = tally.errored as f64 / (judged + tally.errored).max(1) as f64;
     if judged == 0 || undecided > config.run.max_errored {
         output::talk(&format!(
-            "could not be judged: {} of {} results errored or have no answer",
+            "could not be judged: {} of {} results errored or were skipped",
             tally.errored + tally.skipped,
             tally.total()
         ));
         return Exit::Undecided;
+    }
+    let regressions = report.regressions();
+    if !regressions.is_empty() {
+        for comparison in regressions {
+            output::talk(&format!("regression: {}", words::comparison(comparison)));
+        }
+        return Exit::Regression;
     }
     let best = report.prompts.iter().filter_map(|prompt| prompt.pass_rate).fold(0.0_f64, f64::max);
     if best < config.run.floor {

@@ -3,8 +3,8 @@
 
 use super::node::{CmpOp, Const, Node};
 use super::{Arena, Col, ExprId, SubId, Sym};
-use crate::sql::functions;
 use crate::sql::types::Type;
+use crate::sql::{clock, functions};
 
 impl Arena {
     /// A column.
@@ -482,7 +482,7 @@ impl Arena {
 
     /// A call of a scalar function under its one name; arithmetic is folded where that is exact.
     pub fn call(&mut self, name: &str, args: &[ExprId]) -> ExprId {
-        if functions::volatile(name) {
+        if clock::volatile(name) {
             self.volatile = true;
         }
         if functions::strict(name) && args.iter().any(|arg| self.is_null_const(*arg)) {

@@ -396,7 +396,7 @@ impl<'a> Lowerer<'a> {
                 _ => return Err(BindFault::unsupported(format!("an argument of table function {name}"))),
             }
         }
-        if super::super::functions::volatile(name) {
+        if crate::sql::clock::volatile(name) {
             self.arena.volatile = true;
         }
         self.opaque_function(name, lowered, alias)

@@ -13,10 +13,11 @@ use sqlparser::ast::{
 };
 
 use super::reading::{
-    arguments, columns, constant, constants, first_column, interval_days, is_clock, is_length, is_natural,
-    is_text_test, is_volatile, plain,
+    arguments, columns, constant, constants, first_column, interval_days, is_length, is_natural,
+    is_text_test, plain,
 };
 use super::values::Constant;
+use crate::sql::clock::{reads_clock, volatile};
 
 /// How a column relates to a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -357,7 +358,7 @@ impl Visitor for Aims {
             Expr::Identifier(ident) => {
                 let name = ident.value.to_lowercase();
                 // These may be written without parentheses.
-                self.uses_clock |= ident.quote_style.is_none() && is_clock(&name);
+                self.uses_clock |= ident.quote_style.is_none() && reads_clock(&name);
                 self.alone.insert(name);
             }
             _ => {}
@@ -370,10 +371,10 @@ impl Aims {
     fn function(&mut self, function: &Function) {
         let name = function.name.to_string().to_ascii_lowercase();
         let name = name.rsplit('.').next().unwrap_or_default().trim_matches('"');
-        if is_clock(name) {
+        if reads_clock(name) {
             self.uses_clock = true;
         }
-        if is_volatile(name) {
+        if volatile(name) {
             self.volatile.get_or_insert_with(|| name.to_owned());
         }
         if matches!(name, "sum" | "avg" | "count") {

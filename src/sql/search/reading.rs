@@ -10,25 +10,6 @@ use sqlparser::ast::{
 
 use super::values::Constant;
 
-pub(super) fn is_clock(name: &str) -> bool {
-    matches!(
-        name,
-        "now"
-            | "current_date"
-            | "current_timestamp"
-            | "get_current_timestamp"
-            | "today"
-            | "current_time"
-            | "localtimestamp"
-            | "current_localtimestamp"
-            | "localtime"
-            | "current_localtime"
-            | "getdate"
-            | "sysdate"
-            | "transaction_timestamp"
-    )
-}
-
 /// Functions that look for a text in another.
 pub(super) fn is_text_test(name: &str) -> bool {
     name.starts_with("regexp")
@@ -48,31 +29,6 @@ pub(super) fn is_text_test(name: &str) -> bool {
                 | "split_part"
                 | "string_split"
         )
-}
-
-pub(super) fn is_volatile(name: &str) -> bool {
-    matches!(
-        name,
-        "random"
-            | "rand"
-            | "uuid"
-            | "uuidv4"
-            | "uuidv7"
-            | "gen_random_uuid"
-            | "generate_uuid"
-            | "uuid_string"
-            | "setseed"
-            | "nextval"
-            | "currval"
-            | "seq4"
-            | "seq8"
-            | "randstr"
-            | "uniform"
-            | "getvariable"
-            | "current_setting"
-            | "txid_current"
-            | "hash_rows"
-    )
 }
 
 /// The days of the first interval in an expression.
