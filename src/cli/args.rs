@@ -74,6 +74,7 @@ pub enum Mode {
   assay run --suite shop --tag marts           one CSV file, one tag
   assay run --prompt v1 --prompt v2 --trials 3 --mode record
   assay run --answers drafts.jsonl --no-dbt    judge a file of answers without running dbt
+  assay run --baseline latest --mode auto      exit 1 when a prompt version is worse than in the last run
   assay run --shard 1/4 --out reports/shard-1  a quarter of the cases, on one of four machines
   assay run --resume 2026-11-24T09-30-00       finish an interrupted run")]
 pub struct RunArgs {
@@ -108,7 +109,7 @@ pub struct RunArgs {
     /// Finish an interrupted run: its id, or its folder.
     #[arg(long, value_name = "RUN")]
     pub resume: Option<String>,
-    /// Prompt version, or run (id or `latest`), to compare with.
+    /// Prompt version, or run (id, branch, commit or `latest`), to compare with: exit 1 when one is worse beyond chance.
     #[arg(long, value_name = "RUN|PROMPT")]
     pub baseline: Option<String>,
     /// Run no tool at all: static checks only.

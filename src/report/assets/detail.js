@@ -158,7 +158,8 @@ function why(result) {
   const skipped = result.checks.find((c) => c.outcome === "skipped");
   const check = failed || (result.status === "errored" ? errored : null) || (result.status === "skipped" ? skipped : null);
   const finding = check && (check.findings || [])[0];
-  const text = finding ? finding.message : result.status === "passed" ? "every check that applies passed" : "no finding";
+  // Examples of rows follow on lines of their own; the list of checks shows them.
+  const text = finding ? finding.message.split("\n")[0] : result.status === "passed" ? "every check that applies passed" : "no finding";
   return h("p", { class: "why" }, h("span", { class: "pill " + result.status }, result.status + (failed ? ": " + failed.check : "")), rich(text),
     finding && finding.place ? h("span", { class: "place" }, "  " + finding.place) : null);
 }
