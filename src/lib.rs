@@ -8,8 +8,8 @@
 //! ```
 //!
 //! [`run`] drives the line and emits events; [`report`] and the progress display only consume them; [`review`] sits
-//! beside [`history`]; [`cli`] is the only printer. ARCHITECTURE.md holds the table of who may use whom, and a test
-//! holds the code to it.
+//! beside [`history`]; [`draft`] takes one request through generation and checks into a dbt project; [`cli`] is the only
+//! printer. ARCHITECTURE.md holds the table of who may use whom, and a test holds the code to it.
 
 pub mod cli;
 pub mod config;
@@ -30,3 +30,5 @@ pub mod history;
 pub mod report;
 pub mod review;
 pub mod run;
+
+pub mod draft;

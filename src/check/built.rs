@@ -62,12 +62,12 @@ pub struct Built {
 }
 
 impl Built {
-    /// Builds a candidate and compares it with the golden; its files are gone afterwards.
+    /// Builds a candidate and compares it with the golden, where there is one; its files are gone afterwards.
     pub async fn new(
         builder: &Builder,
         case: &Case,
         candidate: &Candidate,
-        golden: &GoldenBuild,
+        golden: Option<&GoldenBuild>,
         float_tolerance: f64,
     ) -> Self {
         let report = builder.build(&request::of(case, candidate)).await;
@@ -77,19 +77,25 @@ impl Built {
             tests(&report),
         ];
         let options = RowOptions { key: &case.grain, float_tolerance };
-        let comparison = match (side(&report), golden.side()) {
+        let fails = |why| Unjudged::Errored("golden_fails", format!("the golden does not build: {why}"));
+        let no_golden = || Unjudged::Skipped("there is no golden".to_owned());
+        // What is not built is not compared, whatever the golden is.
+        let both = match (side(&report), golden.map(GoldenBuild::side)) {
             (None, _) => Err(not_built(&report)),
-            (_, Err(why)) => {
-                Err(Unjudged::Errored("golden_fails", format!("the golden does not build: {why}")))
-            }
-            (Some(_), Ok(_)) if golden.unsteady.is_some() => {
-                let call = golden.unsteady.as_deref().unwrap_or_default();
+            (Some(_), None) => Err(no_golden()),
+            (Some(_), Some(Err(why))) => Err(fails(why)),
+            (Some(candidate), Some(Ok(golden))) => Ok((golden, candidate)),
+        };
+        let unsteady = golden.and_then(|golden| golden.unsteady.as_deref());
+        let comparison = match (&both, unsteady) {
+            (Ok(_), Some(call)) => {
                 let why = format!("the golden calls {call}: its rows are others on another day");
                 Err(Unjudged::Errored("golden_unsteady", why))
             }
-            (Some(candidate), Ok(golden)) => {
-                builder.duckdb().compare(golden, candidate, &options).await.map_err(Unjudged::from)
+            (Ok((golden, candidate)), None) => {
+                builder.duckdb().compare(*golden, *candidate, &options).await.map_err(Unjudged::from)
             }
+            (Err(why), _) => Err(why.clone()),
         };
         let same_rows = match &comparison {
             Ok(comparison) => Some(comparison.rows_agree()),
@@ -97,14 +103,12 @@ impl Built {
             Err(Unjudged::Failed(..)) => Some(false),
             Err(_) => None,
         };
-        checks.push(columns(&golden.side(), side(&report), || match golden.side() {
-            Err(why) if side(&report).is_some() => {
-                Unjudged::Errored("golden_fails", format!("the golden does not build: {why}"))
-            }
-            _ => not_built(&report),
-        }));
+        checks.push(match &both {
+            Ok((golden, candidate)) => columns(golden, candidate),
+            Err(why) => why.result(CheckId::Columns),
+        });
         checks.push(rows(&comparison));
-        checks.push(match &golden.unsteady {
+        checks.push(match unsteady {
             Some(call) => CheckResult::skipped(CheckId::Idempotent, format!("the golden calls {call}")),
             None => idempotent(builder, &report, &options).await,
         });
@@ -119,6 +123,7 @@ impl Built {
 }
 
 /// Why something was not judged.
+#[derive(Debug, Clone)]
 enum Unjudged {
     Skipped(String),
     Failed(&'static str, String),
@@ -191,14 +196,7 @@ fn tests(report: &BuildReport) -> CheckResult {
     result
 }
 
-fn columns(
-    golden: &Result<Side<'_>, String>,
-    candidate: Option<Side<'_>>,
-    unjudged: impl Fn() -> Unjudged,
-) -> CheckResult {
-    let (Ok(golden), Some(candidate)) = (golden, candidate) else {
-        return unjudged().result(CheckId::Columns);
-    };
+fn columns(golden: &Side<'_>, candidate: &Side<'_>) -> CheckResult {
     let pairing = pair_columns(golden.columns, candidate.columns);
     let missing = pairing
         .missing

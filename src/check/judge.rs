@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generate::answers::Answer;
 use crate::generate::contract::Candidate;
 use crate::sql::policy::Policy;
-use crate::sql::{Comparison, Schema};
+use crate::sql::{Comparison, Schema, Verdict};
 use crate::suite::Case;
 use crate::tool::duckdb::{Pool, SessionLimits};
 use crate::tool::environment::{Existing, Tools, ensure};
@@ -145,9 +145,12 @@ impl Judge {
         case: &Case,
         candidate: &Candidate,
         builder: &Builder,
-        golden: &GoldenBuild,
+        golden: Option<&GoldenBuild>,
     ) -> Arc<Built> {
-        let key = format!("{:?}", (&case.id, &candidate.sql, &candidate.schema_yaml, &candidate.tests));
+        let key = format!(
+            "{:?}",
+            (&case.id, golden.is_some(), &candidate.sql, &candidate.schema_yaml, &candidate.tests)
+        );
         let cell = {
             let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(builds.entry(*blake3::hash(key.as_bytes()).as_bytes()).or_default())
@@ -163,6 +166,7 @@ impl Judge {
         case: &Case,
         candidate: &Candidate,
         refused: Option<&str>,
+        with_golden: bool,
     ) -> (Option<Arc<Built>>, Option<Arc<GoldenBuild>>, Vec<CheckResult>) {
         const DYNAMIC: [CheckId; 6] = [
             CheckId::Compile,
@@ -180,10 +184,10 @@ impl Judge {
         if let Some(why) = refused {
             return (None, None, skip(why));
         }
-        let golden = self.golden(case, builder).await;
-        let built = self.built(case, candidate, builder, &golden).await;
+        let golden = if with_golden { Some(self.golden(case, builder).await) } else { None };
+        let built = self.built(case, candidate, builder, golden.as_deref()).await;
         let checks = built.checks.clone();
-        (Some(built), Some(golden), checks)
+        (Some(built), golden, checks)
     }
 }
 
@@ -191,20 +195,73 @@ impl Assess for Judge {
     async fn assess(&self, case: &Case, answer: &Answer) -> Assessment {
         let (contract, candidate) = contract::check(answer);
         let Some(candidate) = candidate else { return Assessment::only(contract) };
+        let Judged { mut checks, built, golden, may_run } =
+            self.checks(case, &candidate, contract, true).await;
+        let mut comparison =
+            self.compare(case, &candidate, golden.as_deref(), built.as_deref(), may_run).await;
+        meaning::learn(&mut comparison, built.as_ref().and_then(|built| built.same_rows));
+        if let Some(rows) = checks.iter_mut().find(|result| result.check == CheckId::Rows) {
+            meaning::weigh(rows, &comparison, self.settings.agrees);
+        }
+        Assessment { checks, golden: Some(comparison), candidate: Some(candidate) }
+    }
+}
+
+/// What the checks found out.
+struct Judged {
+    /// In reporting order.
+    checks: Vec<CheckResult>,
+    built: Option<Arc<Built>>,
+    golden: Option<Arc<GoldenBuild>>,
+    /// Whether the candidate may be run at all.
+    may_run: bool,
+}
+
+impl Judge {
+    /// Runs every check that needs no golden on a candidate; `columns` and `rows` are skipped. `contract` is the result of
+    /// its extraction.
+    pub async fn vet(&self, case: &Case, candidate: &Candidate, contract: CheckResult) -> Vec<CheckResult> {
+        self.checks(case, candidate, contract, false).await.checks
+    }
+
+    /// The model after the linter's own fixes, with the linter's name: only if it provably still means the same.
+    ///
+    /// # Errors
+    /// Why the fixes were not taken over.
+    pub async fn fix(&self, case: &Case, sql: &str) -> Result<(String, &'static str), String> {
+        let side = self.projects.get(&case.project.name).and_then(|side| side.linter.as_ref());
+        let linter = side.ok_or("no linter is run without the tools")?;
+        let fixed = linter.fix(sql, case.dialect).await?;
+        if fixed != sql {
+            let mut before = case.clone();
+            sql.clone_into(&mut before.golden.sql);
+            let after = Candidate { sql: fixed.clone(), ..Candidate::default() };
+            let comparison = self.compare(&before, &after, None, None, false).await;
+            if !matches!(comparison.verdict, Verdict::Identical | Verdict::Equivalent) {
+                return Err(format!("the fixes of {} may change what the model means", linter.name()));
+            }
+        }
+        Ok((fixed, linter.name()))
+    }
+
+    async fn checks(
+        &self,
+        case: &Case,
+        candidate: &Candidate,
+        contract: CheckResult,
+        with_golden: bool,
+    ) -> Judged {
         let name = name::check(&candidate.model_name, &case.model);
-        let safety = safety::check(&candidate, &self.policy(case));
+        let safety = safety::check(candidate, &self.policy(case));
         let refused = [
             (&safety, "the candidate is not safe to run"),
             (&name, "the model has another name than the one that was asked for"),
         ];
         let refused =
             refused.into_iter().find(|(check, _)| check.outcome == Outcome::Failed).map(|(_, why)| why);
-        let (built, golden, dynamic) = self.dynamic(case, &candidate, refused).await;
+        let (built, golden, dynamic) = self.dynamic(case, candidate, refused, with_golden).await;
         let columns = built.as_ref().and_then(|built| built.columns.as_deref());
         let (properties, faults) = yaml::read(&candidate.schema_yaml);
-        let mut comparison =
-            self.compare(case, &candidate, golden.as_deref(), built.as_deref(), refused.is_none()).await;
-        meaning::learn(&mut comparison, built.as_ref().and_then(|built| built.same_rows));
         let golden_columns = golden.as_deref().map_or(&[][..], GoldenBuild::columns);
         let mut checks = vec![
             contract,
@@ -214,21 +271,16 @@ impl Assess for Judge {
             yaml::check(&properties, faults, &case.model, columns),
             required_tests::check(&case.required_tests, &properties, &case.model, &candidate.tests),
         ];
-        checks.push(self.lint(case, &candidate).await);
+        checks.push(self.lint(case, candidate).await);
         checks.extend(dynamic);
         checks.push(materialization::check(
             built.as_ref().and_then(|built| built.materialized.as_deref()),
             case.materialized.as_deref(),
         ));
         checks.push(pii::check(&case.pii, columns, golden_columns));
-        if let Some(rows) = checks.iter_mut().find(|result| result.check == CheckId::Rows) {
-            meaning::weigh(rows, &comparison, self.settings.agrees);
-        }
-        Assessment { checks, golden: Some(comparison), candidate: Some(candidate) }
+        Judged { checks, built, golden, may_run: refused.is_none() }
     }
-}
 
-impl Judge {
     fn policy(&self, case: &Case) -> Policy {
         let project_macros = self.projects.get(&case.project.name).map(|side| side.macros.clone());
         Policy {

@@ -42,17 +42,30 @@ impl Linter {
         }
     }
 
+    /// The model after the linter's own fixes, its Jinja untouched; whoever takes it over has to see that it still means
+    /// the same.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn fix(&self, sql: &str, dialect: Dialect) -> Result<String, String> {
+        let linters = self.linters.as_ref().ok_or_else(|| self.reason.clone())?;
+        let marked = Marked::new(sql).ok_or("the model holds names like those that stand in for Jinja")?;
+        let linted = linters.lint(self.tool, &self.directory, dialect_name(dialect), &marked.text).await?;
+        marked.restore(&linted.fixed).ok_or_else(|| format!("{} moved pieces of Jinja", self.tool.name()))
+    }
+
+    /// The linter's name.
+    pub fn name(&self) -> &'static str {
+        self.tool.name()
+    }
+
     /// Lints a model.
     pub async fn check(&self, sql: &str, dialect: Dialect) -> CheckResult {
         let Some(linters) = &self.linters else {
             return CheckResult::skipped(CheckId::Lint, self.reason.clone());
         };
-        let dialect = match dialect {
-            Dialect::Generic => "ansi",
-            named => named.name(),
-        };
         let masked = Masked::new(sql);
-        match linters.lint(self.tool, &self.directory, dialect, &masked.text).await {
+        match linters.lint(self.tool, &self.directory, dialect_name(dialect), &masked.text).await {
             Err(why) => CheckResult::errored(CheckId::Lint, "lint", why),
             Ok(linted) => {
                 let mut violations: Vec<Violation> = linted
@@ -73,6 +86,14 @@ impl Linter {
                 result(self.tool, &violations, linted.left.min(violations.len()))
             }
         }
+    }
+}
+
+/// How the linters call a dialect.
+fn dialect_name(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Generic => "ansi",
+        named => named.name(),
     }
 }
 
@@ -114,27 +135,19 @@ impl Masked {
     fn new(source: &str) -> Self {
         let mut masked =
             Self { text: String::with_capacity(source.len()), pieces: Vec::new(), has_macros: false };
-        let mut rest = source;
-        while let Some(start) =
-            rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min()
-        {
-            let (before, tag) = rest.split_at(start);
-            masked.text.push_str(before);
-            let end = tag_end(tag);
-            let (tag, after) = tag.split_at(end);
-            masked.replace(tag);
-            rest = after;
+        for piece in pieces(source) {
+            match piece {
+                Piece::Sql(text) => masked.text.push_str(text),
+                Piece::Tag(tag) => masked.replace(tag),
+            }
         }
-        masked.text.push_str(rest);
         masked
     }
 
     fn replace(&mut self, tag: &str) {
-        let inner = tag.trim_matches(['{', '}', '%', '#', '-', '+']).trim();
+        let (inner, call) = inside(tag);
         let expression = tag.starts_with("{{");
-        let call = inner.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
-        let is_statement =
-            !expression || matches!(call, "config" | "log" | "print" | "set_sql_header" | "return");
+        let is_statement = is_statement(tag);
         self.has_macros |=
             expression && !matches!(call, "ref" | "source" | "config" | "var" | "this" | "target");
         self.has_macros |=
@@ -163,6 +176,91 @@ impl Masked {
     fn covers(&self, line: usize, column: usize) -> bool {
         self.pieces.iter().any(|(at, first, last)| *at == line && (*first..=*last).contains(&column))
     }
+}
+
+/// A text with a mark in place of each Jinja tag, as long as its first line where that can be: after the linter's fixes
+/// the tags are put back.
+struct Marked<'a> {
+    text: String,
+    /// Marks and the tags that they stand for, in order.
+    tags: Vec<(String, &'a str)>,
+}
+
+impl<'a> Marked<'a> {
+    /// `None` when the text holds what a mark looks like.
+    fn new(source: &'a str) -> Option<Self> {
+        if source.contains(MARK) {
+            return None;
+        }
+        let mut marked = Self { text: String::with_capacity(source.len()), tags: Vec::new() };
+        for piece in pieces(source) {
+            match piece {
+                Piece::Sql(text) => marked.text.push_str(text),
+                Piece::Tag(tag) => {
+                    let length = tag.lines().next().unwrap_or_default().chars().count();
+                    let name = format!("{MARK}{}_", marked.tags.len());
+                    let mark = if is_statement(tag) {
+                        format!("/*{name:_<width$}*/", width = length.saturating_sub(4))
+                    } else {
+                        format!("{name:_<length$}")
+                    };
+                    marked.text.push_str(&mark);
+                    marked.tags.push((mark, tag));
+                }
+            }
+        }
+        Some(marked)
+    }
+
+    /// The fixed text with its tags; `None` unless every mark is there once and in the old order.
+    fn restore(&self, fixed: &str) -> Option<String> {
+        let mut text = String::with_capacity(fixed.len());
+        let mut rest = fixed;
+        for (mark, tag) in &self.tags {
+            let (before, after) = rest.split_once(mark.as_str())?;
+            text.push_str(before);
+            text.push_str(tag);
+            rest = after;
+        }
+        text.push_str(rest);
+        let marks = fixed.matches(MARK).count();
+        (marks == self.tags.len()).then_some(text)
+    }
+}
+
+/// How marks begin.
+const MARK: &str = "jinja_";
+
+/// SQL or a Jinja tag.
+enum Piece<'a> {
+    Sql(&'a str),
+    Tag(&'a str),
+}
+
+/// A template in its pieces, in order.
+fn pieces(source: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = source;
+    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
+        let (before, tag) = rest.split_at(start);
+        let (tag, after) = tag.split_at(tag_end(tag));
+        pieces.extend([Piece::Sql(before), Piece::Tag(tag)]);
+        rest = after;
+    }
+    pieces.push(Piece::Sql(rest));
+    pieces
+}
+
+/// What stands in a tag, and the first name in it.
+fn inside(tag: &str) -> (&str, &str) {
+    let inner = tag.trim_matches(['{', '}', '%', '#', '-', '+']).trim();
+    (inner, inner.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default())
+}
+
+/// Whether a tag leaves nothing in the SQL.
+fn is_statement(tag: &str) -> bool {
+    let expression = tag.starts_with("{{");
+    !expression || matches!(inside(tag).1, "config" | "log" | "print" | "set_sql_header" | "return")
 }
 
 /// Bytes of the tag that the text starts with; an unclosed one goes to the end.
@@ -214,6 +312,19 @@ mod tests {
         ] {
             assert_eq!(Masked::new(source).has_macros, expected, "{source}");
         }
+    }
+
+    #[test]
+    fn tags_survive_the_fixes() {
+        let source = "{{ config(\n  x=1\n) }}\nselect * from {{ref('a')}} where d > '{{ var('d') }}'\n{% if x %}-- {{y}}\n{% endif %}";
+        let marked = Marked::new(source).expect("no marks in it");
+        assert_eq!(marked.restore(&marked.text).as_deref(), Some(source));
+        let fixed = marked.text.replace("select *", "select\n    *");
+        assert_eq!(marked.restore(&fixed), Some(source.replace("select *", "select\n    *")));
+        let lost = marked.text.replacen("jinja_1_", "jinja_9_", 1);
+        let twice = format!("{} jinja_1_", marked.text);
+        assert_eq!((marked.restore(&lost), marked.restore(&twice)), (None, None));
+        assert!(Marked::new("select jinja_0_ from {{ ref('a') }}").is_none());
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
   assay run --case 'stg_*' --prompt v2            only some of them
   assay run --answers answers.jsonl               judge answers that were made elsewhere
   assay run --answers baseline:golden             calibrate: the goldens must score 100 %
+  assay draft request.md                          draft the model that a spec asks for, behind the same checks
   assay diff golden.sql draft.sql                 how two models differ in meaning
   assay doctor                                    what is installed, what is wrong, how to mend it
 
@@ -47,8 +48,10 @@ pub enum Command {
     Tools(super::commands::tools::ToolsArgs),
     /// Compare models in meaning: files, folders, git revisions, or a file of pairs.
     Diff(Box<crate::cli::commands::diff::DiffArgs>),
-    /// Show which tools are installed, what is wrong, and how to mend it; installs nothing.
-    Doctor,
+    /// Draft the model that a filled-in spec asks for: generate, check, write or commit.
+    Draft(super::commands::draft::DraftArgs),
+    /// Show which tools are installed, or what a provider honours, and how to mend what is wrong; installs nothing.
+    Doctor(super::commands::doctor::DoctorArgs),
     /// Write a commented assay.toml and the folders it names.
     Init(InitArgs),
 }

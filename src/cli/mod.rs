@@ -39,7 +39,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Compare(args) => commands::compare::run(&cli.config, args),
         Command::Diff(args) => commands::diff::run(&cli.config, args),
-        Command::Doctor => commands::doctor::run(&cli.config),
+        Command::Draft(args) => commands::draft::run(&cli.config, args),
+        Command::Doctor(args) => commands::doctor::run(&cli.config, args),
         Command::Init(args) => commands::init::run(args),
         Command::Report(args) => commands::report::run(&cli.config, args),
         Command::Recordings(args) => commands::recordings::run(&cli.config, args),

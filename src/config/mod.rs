@@ -33,6 +33,8 @@ pub struct Config {
     pub dbt: Dbt,
     /// Installed tools to use instead of the own environment.
     pub tools: ToolPaths,
+    /// What `assay draft` does unless told otherwise.
+    pub draft: Draft,
     /// dbt projects by name, in the order of the file.
     pub projects: IndexMap<String, ProjectConfig>,
     /// Providers by name; read by `generate`.
@@ -162,6 +164,14 @@ pub struct ToolPaths {
     pub duckdb: PathBuf,
     /// The Python that the own environment is made with.
     pub python: PathBuf,
+}
+
+/// `[draft]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Draft {
+    /// Prompt version; empty: the only one.
+    pub prompt: String,
 }
 
 /// `[projects.NAME]`.

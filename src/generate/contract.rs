@@ -34,7 +34,7 @@ static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
 pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// The model SQL, YAML, tests and notes extracted from an answer that keeps to the contract.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Name of the model, `^[a-z0-9_]+$`.
     pub model_name: String,

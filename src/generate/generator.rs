@@ -68,7 +68,7 @@ impl Generator {
             if profiles.contains_key(&prompt.provider) {
                 continue;
             }
-            match Profile::resolve(config, &prompt.provider).and_then(|profile| key_of(profile, environment))
+            match Profile::resolve(config, &prompt.provider).and_then(|profile| profile.with_key(environment))
             {
                 Ok(found) => {
                     profiles.insert(prompt.provider.clone(), found);
@@ -165,24 +165,6 @@ pub fn slot_of(case: &str, prompt: &PromptVersion) -> Slot {
         provider: prompt.provider.clone(),
         model: prompt.model.clone(),
         case: case.to_owned(),
-    }
-}
-
-fn key_of(
-    profile: Profile,
-    environment: &Environment,
-) -> Result<(Profile, Option<SecretString>), Diagnostics> {
-    let Some(name) = &profile.api_key_env else { return Ok((profile, None)) };
-    match environment.get(name) {
-        Some(key) => Ok((profile, Some(key))),
-        None => {
-            let message = format!(
-                "provider `{}` needs the environment variable {name}, which is not set",
-                profile.name
-            );
-            let hint = "set it, or write it into .env beside assay.toml; replaying recordings needs no key";
-            Err(Diagnostic::new("E_KEY_MISSING", message).hint(hint).into())
-        }
     }
 }
 

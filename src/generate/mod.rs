@@ -9,6 +9,7 @@ pub mod contract;
 mod canonical;
 pub mod error;
 mod generator;
+pub mod probe;
 pub mod profile;
 pub mod recordings;
 pub mod request;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::contract::SchemaProfile;
+use super::secrets::{Environment, SecretString};
 use super::wire::Wire;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
@@ -217,6 +218,26 @@ impl Profile {
         profile.concurrency = own.concurrency.unwrap_or(profile.concurrency).max(1);
         check_url(&profile.base_url).map_err(invalid)?;
         Ok(profile)
+    }
+
+    /// The provider with its key, where it needs one.
+    ///
+    /// # Errors
+    /// `E_KEY_MISSING`.
+    pub fn with_key(self, environment: &Environment) -> Result<(Self, Option<SecretString>), Diagnostics> {
+        let Some(name) = &self.api_key_env else { return Ok((self, None)) };
+        match environment.get(name) {
+            Some(key) => Ok((self, Some(key))),
+            None => {
+                let message = format!(
+                    "provider `{}` needs the environment variable {name}, which is not set",
+                    self.name
+                );
+                let hint =
+                    "set it, or write it into .env beside assay.toml; replaying recordings needs no key";
+                Err(Diagnostic::new("E_KEY_MISSING", message).hint(hint).into())
+            }
+        }
     }
 
     /// Whether a sampling parameter is sent.

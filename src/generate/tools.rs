@@ -1,5 +1,7 @@
 //! The tools that a model may call: `list_models` and `fetch_source_columns`.
 
+mod serve;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use super::request::{ToolCall, ToolDef};
 use crate::dbt::project::Project;
 use crate::dbt::properties::{Resource, ResourceKind};
 use crate::suite::spec::Approved;
+
+pub use serve::{Names, serve};
 
 /// The tool did not end in time.
 pub const E_TIMEOUT: &str = "E_TIMEOUT";

@@ -104,7 +104,7 @@ impl Report {
 }
 
 /// Text that Markdown and the HTML in it take literally; mentions notify nobody.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in one_line(text).chars() {
         match c {

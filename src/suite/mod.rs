@@ -96,6 +96,35 @@ pub struct Filter {
     pub tags: Vec<String>,
 }
 
+impl Case {
+    /// A request that is no case yet: it has no golden, so it can only be vetted. `folder` (inside the project) is where
+    /// the model goes; `model` is the name that the spec gives it.
+    pub fn of_request(spec: Spec, model: String, project: Arc<Project>, folder: &Path) -> Self {
+        let file = |extension: &str| folder.join(format!("{model}.{extension}"));
+        Self {
+            id: format!("draft-{model}"),
+            place: Place::file(&spec.path),
+            target_sql: file("sql"),
+            target_yaml: file("yml"),
+            approved: spec.approved(),
+            required_tests: spec.required_tests(),
+            grain: spec.grain(),
+            materialized: spec.materialized(),
+            pii: spec.pii(),
+            dialect: project.dialect,
+            golden: Golden { sql_path: PathBuf::new(), sql: String::new(), yaml: None },
+            tags: Vec::new(),
+            cluster: None,
+            weight: 1.0,
+            as_of: None,
+            metadata: BTreeMap::new(),
+            spec: Arc::new(spec),
+            model,
+            project,
+        }
+    }
+}
+
 impl Suite {
     /// Loads every case of the configuration that the filter wants, with its spec, golden and project.
     ///
@@ -238,7 +267,7 @@ impl Lookup<'_> {
             id: row.id,
             place: row.place,
             model: row.model,
-            materialized: row.materialized,
+            materialized: row.materialized.or_else(|| spec.materialized()),
             tags: row.tags,
             cluster: row.cluster,
             weight: row.weight,

@@ -1,6 +1,8 @@
 //! The prompt spec: a Markdown form with five headings whose points say what is asked for. The spec drives the
 //! checks: approved refs and sources, model name, grain, required tests, columns with personal data.
 
+mod size;
+
 use std::path::{Path, PathBuf};
 
 use crate::dbt::test_syntax::TestEntry;
@@ -291,6 +293,16 @@ impl Spec {
         names_in_backticks(self.point(Point::Pii))
     }
 
+    /// How the model has to be materialized: as the constraint on incremental strategies says in backticks, else
+    /// `incremental` where the grain is said to have more than a million rows.
+    pub fn materialized(&self) -> Option<String> {
+        const KNOWN: [&str; 5] = ["view", "table", "incremental", "ephemeral", "materialized_view"];
+        let named =
+            in_backticks(self.point(Point::Incremental)).into_iter().find(|name| KNOWN.contains(name));
+        let many = || size::exceeds(self.point(Point::Grain), 1_000_000).then_some("incremental");
+        named.or_else(many).map(str::to_owned)
+    }
+
     /// Whether any column name occurs in the spec as a word; used to find golden columns that the spec never names.
     pub fn names_column(&self, column: &str) -> bool {
         let lower = self.text.to_lowercase();
@@ -426,6 +438,23 @@ mod tests {
         assert_eq!(faults[0].code, "E_SPEC_HEADING");
         assert_eq!(faults[1].code, "E_SPEC_SOURCES");
         assert_eq!(faults[1].place.as_ref().and_then(|place| place.line), Some(6));
+    }
+
+    #[test]
+    fn the_rule_for_many_rows_is_read_off() {
+        let with = |grain: &str, rule: &str| {
+            let text = FULL
+                .replace("all time", grain)
+                .replace("grain > 1M rows.", &format!("grain > 1M rows.{rule}"));
+            Spec::parse(Path::new("s.md"), &text).materialized()
+        };
+        assert_eq!(with("all time", ""), None);
+        assert_eq!(with("all time, 40M rows", "").as_deref(), Some("incremental"));
+        assert_eq!(with("under 1M rows", " Materialize as a `table`.").as_deref(), Some("table"));
+        assert_eq!(
+            with("40M rows", " A full refresh is wanted: `table`, see `x`.").as_deref(),
+            Some("table")
+        );
     }
 
     #[test]

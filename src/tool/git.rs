@@ -1,4 +1,6 @@
-//! Files as they are in git revisions.
+//! Files as they are in git revisions, and commits on other branches.
+
+mod commit;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,14 +18,24 @@ pub enum GitError {
     Refused(String),
 }
 
+pub use commit::{Change, Commit, Place, commit, dirty, place};
+
 fn git(folder: &Path, args: &[&str]) -> Result<Vec<u8>, GitError> {
-    let finished = Program::new("git")
+    finish(&program(folder, args))
+}
+
+fn program(folder: &Path, args: &[&str]) -> Program {
+    Program::new("git")
         .args(["--no-pager", "-c", "core.quotePath=false"])
         .args(args)
         .directory(folder)
         // Where to find the repository, and whose it is, may depend on these.
         .inherit("HOME")
-        .run_blocking(&Limits::wall(Duration::from_secs(60)))?;
+        .inherit("XDG_CONFIG_HOME")
+}
+
+fn finish(program: &Program) -> Result<Vec<u8>, GitError> {
+    let finished = program.run_blocking(&Limits::wall(Duration::from_secs(60)))?;
     if finished.success() {
         Ok(finished.stdout)
     } else {

@@ -40,6 +40,8 @@ pub struct Linted {
     pub violations: Vec<Violation>,
     /// How much remains after its own fixes.
     pub left: usize,
+    /// The text after its own fixes.
+    pub fixed: String,
 }
 
 /// A violation.

@@ -1,9 +1,10 @@
 """Keeps sqruff or sqlfluff imported and lints one text after the other: a JSON line in, a JSON line out.
 
 Job:    {"tool": "sqlfluff", "directory": "/path/of/the/project", "dialect": "duckdb", "sql": "select 1"}
-Answer: {"error": null, "violations": [{"code": "LT01", "line": 1, "column": 7, "message": "..."}], "left": 0}
+Answer: {"error": null, "violations": [{"code": "LT01", "line": 1, "column": 7, "message": "..."}], "left": 0,
+         "fixed": "select 1\n"}
 
-`left` counts what remains after the tool's own fixes. Texts come without Jinja, so templates are switched off: with
+`fixed` is the text after the tool's own fixes, `left` counts what remains in it. Texts come without Jinja, so templates are switched off: with
 sqlfluff, the project's configuration counts for everything else.
 """
 
@@ -26,8 +27,9 @@ def sqruff(job):
     config = f"[sqruff]\ndialect = {job['dialect']}\ntemplater = raw\nrules = all\nexclude_rules = RF04\n"
     linter = Linter(FluffConfig.from_source(config))
     first = linter.lint_string(job["sql"], fix=True)
-    after = linter.lint_string(first.fix_string(), fix=False)
-    return [as_dict(v) for v in first.violations], len(after.violations)
+    fixed = first.fix_string()
+    after = linter.lint_string(fixed, fix=False)
+    return [as_dict(v) for v in first.violations], len(after.violations), fixed
 
 
 def as_dict(violation):
@@ -51,7 +53,7 @@ def sqlfluff(job):
         {"code": v.rule_code(), "line": v.line_no, "column": v.line_pos, "message": v.desc()}
         for v in first.get_violations()
     ]
-    return violations, len(after.get_violations())
+    return violations, len(after.get_violations()), fixed
 
 
 def main():
@@ -65,10 +67,10 @@ def main():
     while True:
         job = json.loads(lines.get())
         try:
-            violations, left = {"sqruff": sqruff, "sqlfluff": sqlfluff}[job["tool"]](job)
-            send(error=None, violations=violations, left=left)
+            violations, left, fixed = {"sqruff": sqruff, "sqlfluff": sqlfluff}[job["tool"]](job)
+            send(error=None, violations=violations, left=left, fixed=fixed)
         except Exception as error:
-            send(error=f"{type(error).__name__}: {error}"[:2000], violations=[], left=0)
+            send(error=f"{type(error).__name__}: {error}"[:2000], violations=[], left=0, fixed="")
 
 
 main()

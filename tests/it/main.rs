@@ -1,10 +1,12 @@
 //! The one integration-test binary: what the product promises, one file a subject.
 
 mod architecture;
+mod assistant;
 mod attacks;
 mod cli;
 mod dbt;
 mod diff;
+mod draft;
 mod example;
 mod explain;
 mod fault_server;

@@ -1,36 +1,98 @@
-//! `assay doctor`: the tools that were found, what is wrong, and how to mend it.
+//! `assay doctor`: the tools that were found, or what a provider honours; what is wrong, and how to mend it.
 
 use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Args;
 
 use crate::check::existing_tools;
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::Config;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::generate::probe::{ProbeStatus, Probed, probe as probe_provider};
+use crate::generate::profile::Profile;
+use crate::generate::secrets::Environment;
+use crate::suite::prompts;
 use crate::tool::environment::{Report, Status, probe};
+
+/// `assay doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  assay doctor                                            the tools
+  assay doctor --provider openai --model gpt-4.1          eight small requests: what the server honours")]
+pub struct DoctorArgs {
+    /// Probe this provider instead of the tools: sends a handful of small requests.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Model to probe with [default: that of the first prompt version with this provider].
+    #[arg(long, value_name = "NAME", requires = "provider")]
+    model: Option<String>,
+}
 
 /// Looks and reports; installs nothing. Works without a configuration.
 ///
 /// # Errors
 /// A configuration that is there and wrong.
-pub fn run(path: &Path) -> anyhow::Result<Exit> {
+pub fn run(path: &Path, args: &DoctorArgs) -> anyhow::Result<Exit> {
+    if let Some(name) = &args.provider {
+        return provider(path, name, args.model.as_deref());
+    }
     let config = if path.exists() { Config::load(Some(path))? } else { Config::default() };
     let root = if config.root.as_os_str().is_empty() { Path::new(".") } else { &config.root };
     let report = probe(root, &existing_tools(&config));
-    output::data(&text(&report));
-    Ok(if report.is_usable() { Exit::Fine } else { Exit::Usage })
-}
-
-fn text(report: &Report) -> String {
-    let width = report.entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
-    let mut out = String::new();
-    for entry in &report.entries {
+    let rows = report.entries.iter().map(|entry| {
         let mark = match entry.status {
             Status::Ok => "ok",
             Status::Note => "note",
             Status::Broken => "bad",
         };
-        out.push_str(&format!("{mark:<5} {:<width$}  {}\n", entry.name, entry.detail));
-        if let Some(hint) = &entry.hint {
+        (mark, entry.name.as_ref(), entry.detail.as_ref(), entry.hint.as_deref())
+    });
+    output::data(&text(rows.collect()));
+    Ok(if report.is_usable() { Exit::Fine } else { Exit::Usage })
+}
+
+/// Asks a provider.
+fn provider(path: &Path, name: &str, model: Option<&str>) -> anyhow::Result<Exit> {
+    let config = if path.exists() { Config::load(Some(path))? } else { Config::default() };
+    let profile = Profile::resolve(&config, name)?;
+    let first = || {
+        let versions = prompts::load(&config, &[]).unwrap_or_default();
+        versions.into_iter().find(|version| version.provider == name).map(|version| version.model)
+    };
+    let Some(model) = model.map(str::to_owned).or_else(first) else {
+        let fault = Diagnostic::new("E_PROVIDER_MODEL", format!("no prompt version uses provider `{name}`"));
+        return Err(Diagnostics::from(fault.hint("name a model with --model")).into());
+    };
+    let (profile, key) = profile.with_key(&Environment::load(&config.root))?;
+    let wire = format!("{:?}", profile.wire).to_lowercase();
+    output::talk(&format!("{name}: {} ({wire})", profile.base_url));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let found: Vec<Probed> = runtime.block_on(probe_provider(profile, key, &model))?;
+    let rows = found.iter().map(|probed| {
+        let mark = match probed.status {
+            ProbeStatus::Ok => "ok",
+            ProbeStatus::Note => "note",
+            ProbeStatus::Bad => "bad",
+        };
+        (mark, probed.name, probed.detail.as_str(), probed.hint.as_deref())
+    });
+    output::data(&text(rows.collect()));
+    let bad = found.iter().any(|probed| probed.status == ProbeStatus::Bad);
+    Ok(if bad { Exit::Usage } else { Exit::Fine })
+}
+
+/// Mark, name, detail and hint as a table.
+fn text(rows: Vec<(&str, &str, &str, Option<&str>)>) -> String {
+    let width = rows.iter().map(|(_, name, ..)| name.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for (mark, name, detail, hint) in rows {
+        out.push_str(&format!("{mark:<5} {name:<width$}  {detail}\n"));
+        if let Some(hint) = hint {
             out.push_str(&format!("{:width$}hint: {hint}\n", "", width = width + 8));
         }
     }

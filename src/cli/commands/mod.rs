@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod diff;
 pub mod doctor;
+pub mod draft;
 pub mod init;
 pub mod recordings;
 pub mod report;

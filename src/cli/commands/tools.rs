@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
-use crate::generate::tools::{E_TIMEOUT, ToolOutput, Toolbox};
+use crate::generate::tools::{E_TIMEOUT, Names, ToolOutput, Toolbox, serve};
 use crate::suite::spec::Spec;
 
 /// `assay tools`.
@@ -19,6 +19,7 @@ use crate::suite::spec::Spec;
   assay tools list-models
   assay tools fetch-source-columns raw orders
   assay tools list-models --spec request.md        only what the spec approves
+  assay tools serve --spec request.md              the same for an agent, by the Model Context Protocol
 
 The result is one line of JSON. An error is {\"error\": CODE, \"message\": ...} with exit code 2 (3 for E_TIMEOUT).")]
 pub struct ToolsArgs {
@@ -42,6 +43,12 @@ enum ToolsCommand {
         source: String,
         /// The table, second argument of source().
         table: String,
+    },
+    /// Offer both to an agent as a Model Context Protocol server on standard input and output.
+    Serve {
+        /// Call them as the nearest tools of dbt's own server are called: list, get_node_details_dev.
+        #[arg(long)]
+        dbt_names: bool,
     },
 }
 
@@ -75,14 +82,20 @@ pub fn run(config: &Path, args: &ToolsArgs) -> anyhow::Result<Exit> {
         .enable_time()
         .build()
         .context("failed to start the runtime")?;
-    let ToolOutput { text, error } = runtime.block_on(async {
-        match &args.command {
-            ToolsCommand::ListModels => toolbox.list_models().await,
-            ToolsCommand::FetchSourceColumns { source, table } => {
-                toolbox.fetch_source_columns(source, table).await
-            }
+    let ToolOutput { text, error } = match &args.command {
+        ToolsCommand::ListModels => runtime.block_on(toolbox.list_models()),
+        ToolsCommand::FetchSourceColumns { source, table } => {
+            runtime.block_on(toolbox.fetch_source_columns(source, table))
         }
-    });
+        ToolsCommand::Serve { dbt_names } => {
+            let names = if *dbt_names { Names::Dbt } else { Names::Own };
+            let served = runtime.block_on(serve(toolbox, names, tokio::io::stdin(), tokio::io::stdout()));
+            // Whoever reads standard input may hang in it: nobody waits for that thread.
+            runtime.shutdown_background();
+            served.map_err(|error| anyhow::anyhow!("the conversation broke off: {error}"))?;
+            return Ok(Exit::Fine);
+        }
+    };
     output::data(&text);
     Ok(match error {
         None => Exit::Fine,
