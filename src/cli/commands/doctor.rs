@@ -14,7 +14,7 @@ use crate::generate::probe::{ProbeStatus, Probed, probe as probe_provider};
 use crate::generate::profile::Profile;
 use crate::generate::secrets::Environment;
 use crate::suite::prompts;
-use crate::tool::environment::{Report, Status, probe};
+use crate::tool::environment::{Status, probe};
 
 /// `assay doctor`.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub fn run(path: &Path, args: &DoctorArgs) -> anyhow::Result<Exit> {
             Status::Note => "note",
             Status::Broken => "bad",
         };
-        (mark, entry.name.as_ref(), entry.detail.as_ref(), entry.hint.as_deref())
+        (mark, entry.name, entry.detail.as_str(), entry.hint.as_deref())
     });
     output::data(&text(rows.collect()));
     Ok(if report.is_usable() { Exit::Fine } else { Exit::Usage })
