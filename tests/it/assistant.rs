@@ -33,7 +33,7 @@ impl Client {
         let mut client = Self { child, input, output, next: 0 };
         let hello = client.ask(
             "initialize",
-            json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}),
+            &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}),
         );
         assert_eq!(hello["result"]["serverInfo"]["name"], "assay", "{hello}");
         assert!(hello["result"]["capabilities"]["tools"].is_object(), "{hello}");
@@ -46,7 +46,7 @@ impl Client {
     }
 
     /// Sends a request and waits for its answer, whatever else comes before.
-    fn ask(&mut self, method: &str, params: Value) -> Value {
+    fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         let id = self.next;
         self.line(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string());
@@ -62,8 +62,8 @@ impl Client {
     }
 
     /// The text of a tool's result, and whether it is an error.
-    fn call(&mut self, name: &str, arguments: Value) -> (String, bool) {
-        let answer = self.ask("tools/call", json!({"name": name, "arguments": arguments}));
+    fn call(&mut self, name: &str, arguments: &Value) -> (String, bool) {
+        let answer = self.ask("tools/call", &json!({"name": name, "arguments": arguments}));
         let result = &answer["result"];
         let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {answer}"));
         (text.to_owned(), result["isError"] == true)
@@ -80,15 +80,15 @@ fn an_agent_uses_the_tools_by_the_protocol() {
     let harness = Harness::new();
     harness.write("dbt/shop/models/stg_customers.sql", "select 1 as id");
     let mut client = Client::start(&harness, &[]);
-    let listed = client.ask("tools/list", json!({}));
+    let listed = client.ask("tools/list", &json!({}));
     let tools = listed["result"]["tools"].as_array().expect("tools").clone();
     let names: Vec<&Value> = tools.iter().map(|tool| &tool["name"]).collect();
     assert_eq!(names, ["list_models", "fetch_source_columns"]);
     assert!(tools.iter().all(|tool| tool["annotations"]["readOnlyHint"] == true), "{listed}");
     assert_eq!(tools[1]["inputSchema"]["required"], json!(["source_name", "table_name"]));
-    assert_eq!(client.call("list_models", json!({})), ("[\"orders\",\"stg_customers\"]".to_owned(), false));
+    assert_eq!(client.call("list_models", &json!({})), ("[\"orders\",\"stg_customers\"]".to_owned(), false));
     let table = json!({"source_name": "raw", "table_name": "orders"});
-    let (columns, failed) = client.call("fetch_source_columns", table.clone());
+    let (columns, failed) = client.call("fetch_source_columns", &table);
     let columns: Value = serde_json::from_str(&columns).expect("JSON");
     assert_eq!(
         (&columns[0]["name"], &columns[0]["data_type"], failed),
@@ -106,7 +106,7 @@ fn an_agent_uses_the_tools_by_the_protocol() {
         ("drop_table", json!({}), "E_UNKNOWN_TOOL"),
         ("list", json!({}), "E_UNKNOWN_TOOL"),
     ] {
-        let (text, failed) = client.call(name, arguments);
+        let (text, failed) = client.call(name, &arguments);
         let error: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((error["error"].as_str(), failed), (Some(code), true), "{name}");
     }
@@ -118,13 +118,13 @@ fn an_agent_uses_the_tools_by_the_protocol() {
     client.line(&"x".repeat(3 << 20));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     client.line(&format!("{{\"jsonrpc\":\"2.0\",\"id\":78,\"method\":\"tools/call\",\"params\":{deep}}}"));
-    assert!(client.ask("no/such", json!({}))["error"].is_object());
-    assert_eq!(client.call("list_models", json!({})).0, "[\"orders\",\"stg_customers\"]");
+    assert!(client.ask("no/such", &json!({}))["error"].is_object());
+    assert_eq!(client.call("list_models", &json!({})).0, "[\"orders\",\"stg_customers\"]");
     client.end();
     let mut client = Client::start(&harness, &["--dbt-names", "--spec", "specs/orders.md"]);
-    let (text, failed) = client.call("list", json!({}));
+    let (text, failed) = client.call("list", &json!({}));
     assert!(failed && text.contains("E_EMPTY"), "the spec approves no model: {text}");
-    assert!(!client.call("get_node_details_dev", table).1);
+    assert!(!client.call("get_node_details_dev", &table).1);
     client.end();
 }
 
@@ -132,7 +132,7 @@ fn body(value: &Value) -> Act {
     Act::Raw(http(200, "connection: close\r\n", &value.to_string()))
 }
 
-fn reply(status: &str, output: Value, tokens: u64) -> Act {
+fn reply(status: &str, output: &Value, tokens: u64) -> Act {
     body(
         &json!({"status": status, "model": "m-1", "output": [output], "usage": {"input_tokens": 9, "output_tokens": tokens}}),
     )
@@ -165,10 +165,10 @@ fn doctor_says_what_a_server_honours() {
     let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "read_gauge", "arguments": "{\"harbour\":\"Emden\"}"});
     let good = [
         Act::Raw(http(200, "connection: close\r\nx-ratelimit-limit-requests: 10\r\n", &json!({"status": "completed", "model": "m-1", "output": [says("yes")], "usage": {"input_tokens": 9, "output_tokens": 1}}).to_string())),
-        reply("completed", says("{\"zq7_kestrel\":\"heron\"}"), 9),
+        reply("completed", &says("{\"zq7_kestrel\":\"heron\"}"), 9),
         body(&json!({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": [says("one two")]})),
-        reply("completed", call("c1"), 9),
-        reply("completed", says("yes"), 1),
+        reply("completed", &call("c1"), 9),
+        reply("completed", &says("yes"), 1),
         Act::Raw(http(400, "connection: close\r\n", "{\"error\":{\"message\":\"max_output_tokens must be a number\"}}")),
     ];
     let (shown, requests) = doctor(good.to_vec());
@@ -180,15 +180,15 @@ fn doctor_says_what_a_server_honours() {
             "connection: close\r\nx-ratelimit-limit-requests: -1\r\n",
             &json!({"output": [says("yes")]}).to_string(),
         )),
-        reply("completed", says("{\"answer\": 1}"), 9),
-        reply("completed", says("one two three"), 500),
-        reply("completed", says("I cannot know."), 9),
+        reply("completed", &says("{\"answer\": 1}"), 9),
+        reply("completed", &says("one two three"), 500),
+        reply("completed", &says("I cannot know."), 9),
         Act::Raw(http(
             400,
             "connection: close\r\n",
             "{\"error\":{\"message\":\"no\",\"param\":\"temperature\"}}",
         )),
-        reply("completed", says("yes"), 1),
+        reply("completed", &says("yes"), 1),
     ];
     insta::assert_snapshot!("doctor_bad", doctor(bad).0);
 }

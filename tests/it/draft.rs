@@ -218,7 +218,7 @@ fn faults_in_the_request_are_named_before_a_model_is_asked() {
     insta::assert_snapshot!("draft_faults", folder.draft(&[]));
     folder
         .harness
-        .write("specs/orders.md", spec.clone())
+        .write("specs/orders.md", spec)
         .write("dbt/shop/models/all.yml", "models:\n  - name: stg_orders\n    columns: [{name: order_id}]\n");
     let shown = folder.draft(&["--prompt=v1"]);
     assert!(shown.contains("E_DRAFT_DESCRIBED"), "{shown}");
