@@ -7,6 +7,7 @@ pub mod answers;
 pub mod contract;
 
 mod canonical;
+pub mod drift;
 pub mod error;
 mod generator;
 pub mod probe;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::contract::SchemaProfile;
-use super::secrets::{Environment, SecretString};
+use super::secrets::{Environment, SecretString, Secrets};
 use super::wire::Wire;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
@@ -244,6 +244,16 @@ impl Profile {
     pub fn takes(&self, parameter: &str) -> bool {
         self.params.iter().any(|known| known == parameter)
     }
+}
+
+/// The keys of all providers that are set: what must be in no file, whichever provider a run uses.
+pub fn all_secrets(config: &Config, environment: &Environment) -> Secrets {
+    let names = BUILT_IN.into_iter().chain(config.providers.keys().map(String::as_str));
+    let keys: Vec<SecretString> = names
+        .filter_map(|name| Profile::resolve(config, name).ok()?.api_key_env)
+        .filter_map(|variable| environment.get(&variable))
+        .collect();
+    Secrets::new(&keys)
 }
 
 /// Only https, or http on this machine; nobody's credentials in the address; no link-local (cloud metadata) addresses.

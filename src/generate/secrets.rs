@@ -141,7 +141,7 @@ impl Secrets {
     }
 }
 
-/// A secret as it is, URL-encoded, and in the three alignments that base64 can have inside a longer text.
+/// A secret as it is, in JSON, URL-encoded, and in the three alignments that base64 can have inside a longer text.
 fn forms(secret: &str) -> Vec<String> {
     if secret.len() < MIN_LENGTH {
         return Vec::new();
@@ -150,6 +150,8 @@ fn forms(secret: &str) -> Vec<String> {
     for lower in [false, true] {
         forms.push(url_encoded(secret, lower));
     }
+    // As it stands inside a JSON text.
+    forms.push(serde_json::Value::from(secret).to_string().trim_matches('"').to_owned());
     for alphabet in [STANDARD, URL_SAFE] {
         forms.extend((0..3).filter_map(|shift| base64_core(secret.as_bytes(), shift, alphabet)));
     }

@@ -90,10 +90,12 @@ impl Transport {
     pub async fn send(&self, request: &LlmRequest) -> Result<Exchange, GenerateError> {
         let body = wire::encode(request, &self.profile);
         let mut attempt = 0;
+        let mut failed_at: Option<Instant> = None;
         loop {
             attempt += 1;
             let permit = self.limiter.acquire(attempt > 1).await;
             let started = Instant::now();
+            let waited = failed_at.map(|at| started.duration_since(at)).unwrap_or_default();
             let result = self.post(wire::path(self.profile.wire), &body).await;
             let latency = started.elapsed();
             let (result, http) = match result {
@@ -114,10 +116,11 @@ impl Transport {
             permit.failed(limited, after.delay.filter(|_| error.class == ErrorClass::RateLimited));
             let retry = after.should_retry.unwrap_or(true) && error.class.is_retryable()
                 || after.should_retry == Some(true) && !error.class.is_fatal();
-            let delay = after.delay.unwrap_or_else(|| self.backoff(attempt));
+            let delay = after.delay.unwrap_or_else(|| self.backoff(attempt, waited));
             if !retry || attempt >= self.profile.max_attempts || delay > MAX_RETRY_AFTER {
                 return Err(self.finish(error, attempt, delay));
             }
+            failed_at = Some(Instant::now());
             tokio::time::sleep(delay).await;
         }
     }
@@ -197,9 +200,11 @@ impl Transport {
         GenerateError::new(class, message)
     }
 
-    /// Half a second, doubled with every attempt, minus up to a quarter: so that clients don't come back in step.
-    fn backoff(&self, attempt: u32) -> Duration {
-        let full = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(MAX_DELAY);
+    /// Half a second, doubled with every attempt, minus up to a quarter: so that clients don't come back in step. A pause
+    /// that was longer than meant, in the queue or for others' sake, is what the next one doubles.
+    fn backoff(&self, attempt: u32, waited: Duration) -> Duration {
+        let meant = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(10));
+        let full = meant.max(waited.saturating_mul(2)).min(MAX_DELAY);
         let mut state = self.jitter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = *state;

@@ -282,18 +282,25 @@ fn six_cases(base_url: &str) -> Harness {
 const RECORD: [&str; 7] = ["run", "--no-dbt", "--mode", "record", "--prompt", "v1", "--jobs=2"];
 const REPLAY: [&str; 7] = ["run", "--no-dbt", "--out", "replayed", "--prompt", "v1", "--jobs=2"];
 
-/// What the report says about the answers, without times.
-fn results(harness: &Harness) -> serde_json::Value {
-    let text = fs_err::read_to_string(harness.path("replayed/report.json")).expect("a report");
-    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let mut results = report["results"].clone();
-    for result in results.as_array_mut().expect("a list") {
-        result["latency_ms"] = serde_json::Value::Null;
-        for check in result["checks"].as_array_mut().expect("a list") {
-            check["seconds"] = serde_json::Value::Null;
+/// The report of the replay, without times and without the id that is made of one.
+fn report(harness: &Harness) -> serde_json::Value {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
+            serde_json::Value::Object(fields) => {
+                for time in ["seconds", "latency_ms", "latency", "started"] {
+                    fields.remove(time);
+                }
+                fields.values_mut().for_each(strip);
+            }
+            _ => {}
         }
     }
-    results
+    let text = fs_err::read_to_string(harness.path("replayed/report.json")).expect("a report");
+    let mut report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    strip(&mut report);
+    report["run"]["id"] = "".into();
+    report
 }
 
 /// Every file below a folder that holds a text.
@@ -308,6 +315,21 @@ fn files_with(folder: &Path, text: &str, found: &mut Vec<String>) {
     }
 }
 
+/// A number from the environment: how long the long version of a test is.
+fn many(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// A seeded sequence: the same points and keys in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
 #[test]
 fn a_killed_run_loses_no_paid_answer_and_leaves_no_key() {
     let echo = ANSWER.replace("version: 2", &format!("# {KEY}"));
@@ -317,10 +339,11 @@ fn a_killed_run_loses_no_paid_answer_and_leaves_no_key() {
     let key = [("FAULT_KEY", KEY)];
     undisturbed.assay_with(&RECORD, &key);
     undisturbed.assay(&REPLAY);
-    let expected = results(&undisturbed);
-    assert_eq!(expected.as_array().map(Vec::len), Some(6));
+    let expected = report(&undisturbed);
+    assert_eq!(expected["results"].as_array().map(Vec::len), Some(6));
     assert!(expected.to_string().contains("[REDACTED]"), "the answers hold the redacted key");
-    for kill_after in [1, 3, 5] {
+    let mut random = Random(20_261_124);
+    for point in 0..many("ASSAY_KILL_POINTS", 6) {
         let harness = six_cases(&server.base_url);
         let before = server.count();
         #[expect(clippy::disallowed_methods, reason = "the test kills what it starts")]
@@ -332,21 +355,126 @@ fn a_killed_run_loses_no_paid_answer_and_leaves_no_key() {
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
-        while server.count() < before + kill_after && child.try_wait().expect("a child").is_none() {
-            std::thread::sleep(Duration::from_millis(2));
+        // Some time after a request came in: while it is answered, written to the journal, put into its file.
+        let after = usize::try_from(random.below(7)).expect("small");
+        while server.count() < before + after && child.try_wait().expect("a child").is_none() {
+            std::thread::sleep(Duration::from_millis(1));
         }
+        std::thread::sleep(Duration::from_millis(random.below(90)));
         child.kill().expect("killed");
         child.wait().expect("ended");
+        // What was answered before the kill is on the disk; only what was under way may be asked again.
         harness.assay_with(&RECORD, &key);
         let asked = server.count() - before;
-        assert!(asked <= 6 + 2, "killed after {kill_after}: {asked} requests for 6 answers, 2 at a time");
-        assert_eq!(harness.assay(&["recordings", "verify"]).status.code(), Some(0));
+        // A run that had come to its end is recorded anew.
+        assert!(asked <= 6 + 2 || asked == 12, "point {point}: {asked} requests for 6 answers, 2 at a time");
+        assert_eq!(harness.assay(&["recordings", "verify"]).status.code(), Some(0), "point {point}");
         harness.assay(&REPLAY);
-        assert_eq!(results(&harness), expected);
+        assert_eq!(report(&harness), expected, "point {point}");
         let mut leaks = Vec::new();
         files_with(&harness.path("."), KEY, &mut leaks);
-        assert_eq!(leaks, Vec::<String>::new());
+        assert_eq!(leaks, Vec::<String>::new(), "point {point}");
     }
+}
+
+/// Base64 of a text, with padding.
+fn base64(text: &str, alphabet: &[u8; 64]) -> String {
+    let mut out = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let word = (0..3).fold(0_u32, |word, i| word << 8 | u32::from(*chunk.get(i).unwrap_or(&0)));
+        for i in 0..4 {
+            let six = word >> (18 - 6 * i) & 63;
+            out.push(if i <= chunk.len() { char::from(alphabet[six as usize]) } else { '=' });
+        }
+    }
+    out
+}
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+#[test]
+fn no_random_key_is_in_anything_that_a_run_leaves() {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+/=~%!";
+    let mut random = Random(7);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for round in 0..many("ASSAY_KEYS", 3) {
+        let length = 16 + random.below(40);
+        let key: String = (0..length)
+            .map(|_| char::from(LETTERS[usize::try_from(random.below(LETTERS.len() as u64)).expect("small")]))
+            .collect();
+        let url: String = key
+            .bytes()
+            .map(|byte| match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    char::from(byte).to_string()
+                }
+                _ => format!("%{byte:02X}"),
+            })
+            .collect();
+        let forms = [key.clone(), url, base64(&key, STANDARD), base64(&key, URL_SAFE)];
+        // Base64 in all three alignments, as the middle of a longer text.
+        let shifted: Vec<String> =
+            (0..3).map(|n| base64(&format!("{}{key}..", &"abc"[..n]), STANDARD)).collect();
+        let text = format!("{} {}", forms.join(" "), shifted.join(" "));
+        let mut answer: serde_json::Value = serde_json::from_str(ANSWER).expect("JSON");
+        for field in ["sql", "schema_yaml"] {
+            answer[field] = format!("-- {text}\n{}", answer[field].as_str().expect("a text")).into();
+        }
+        answer["review_notes"] = serde_json::json!([text]);
+        let unauthorized =
+            serde_json::json!({"error": {"message": format!("no such key: {text}"), "code": key}});
+        for act in [
+            Act::Answer(answer.to_string()),
+            Act::Answer(text.clone()),
+            Act::Raw(http(401, "connection: close\r\n", &unauthorized.to_string())),
+            Act::Raw(http(400, "connection: close\r\n", &unauthorized.to_string())),
+            Act::Raw(http(200, "connection: close\r\n", &text)),
+        ] {
+            let server = runtime.block_on(Server::start(vec![act]));
+            let harness = six_cases(&server.base_url);
+            let config = fs_err::read_to_string(harness.path("assay.toml")).expect("a configuration");
+            harness.write("assay.toml", format!("{config}max_attempts = 1\n"));
+            let output = harness.assay_with(&RECORD[..], &[("FAULT_KEY", &key)]);
+            assert!(server.count() > 0, "nothing was asked");
+            harness.write("stdout", &output.stdout).write("stderr", &output.stderr);
+            for form in forms.iter().chain(&shifted) {
+                // The ends of shifted base64 hold bits of what stands around the key.
+                let form = form.trim_end_matches('=');
+                let form = if shifted.iter().any(|one| one.starts_with(form)) {
+                    &form[2..form.len() - 4]
+                } else {
+                    form
+                };
+                let mut leaks = Vec::new();
+                files_with(&harness.path("."), form, &mut leaks);
+                assert_eq!(leaks, Vec::<String>::new(), "round {round}: {form}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sample_is_asked_again_and_old_recordings_are_named() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let other = ANSWER.replace("select *", "select id");
+    let mut script: Vec<Act> = (0..6).map(|_| Act::Answer(ANSWER.to_owned())).collect();
+    script.extend([Act::Answer(ANSWER.to_owned()), Act::Answer(other)]);
+    let server = runtime.block_on(Server::start(script));
+    let harness = six_cases(&server.base_url);
+    let key = [("FAULT_KEY", KEY)];
+    harness.assay_with(&RECORD, &key);
+    let shown =
+        harness.show(&harness.assay_with(&["recordings", "verify", "--sample=2", "--max-age=1"], &key));
+    assert!(shown.starts_with("exit: 0"), "{shown}");
+    assert!(shown.contains("2 asked again: 1 the same, 1 other, 0 stale, 0 errored"), "{shown}");
+    assert!(shown.contains("0 older than 1 days") && !shown.contains("old\t"), "{shown}");
+    assert_eq!(server.count(), 8);
+    let old = harness.screen(&["recordings", "verify", "--max-age=0"]);
+    assert_eq!(old.matches("old\tv1").count(), 6, "{old}");
+    harness.write("prompts/v1/system.md", "Draft a good dbt model.");
+    let shown = harness.show(&harness.assay_with(&["recordings", "verify", "--sample=1"], &key));
+    assert!(shown.contains("stale\tv1\tcase_"), "{shown}");
 }
 
 #[test]

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::Config;
+use crate::generate::drift::{Drift, DriftKind, drift};
 use crate::generate::recordings::{self, Listed, Slot, Store};
+use crate::generate::secrets::Environment;
 use crate::generate::slot_of;
 use crate::suite::{Filter, Suite, matches_glob, prompts};
 
@@ -34,7 +37,18 @@ enum RecordingsCommand {
     /// Put single files into a few sorted JSONL files; for suites of many thousand cases.
     Pack,
     /// Check every file: readable, in its place, with turns that lead to an end.
-    Verify,
+    #[command(after_help = "Examples:
+  assay recordings verify                      every file
+  assay recordings verify --max-age 30         and which recordings are older than 30 days
+  assay recordings verify --sample 5           and ask for five of them again: does the model still answer so?")]
+    Verify {
+        /// Ask the model for this many recordings again and compare; needs the key, and costs what the calls cost.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        sample: Option<u16>,
+        /// Name recordings that are older than this many days.
+        #[arg(long, value_name = "DAYS")]
+        max_age: Option<u16>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -102,15 +116,56 @@ pub fn run(config: &Path, args: &RecordingsArgs) -> anyhow::Result<Exit> {
             output::talk(&format!("{} recordings in {} packs", report.recordings, report.packs));
             Ok(Exit::Fine)
         }
-        RecordingsCommand::Verify => {
+        RecordingsCommand::Verify { sample, max_age } => {
             let (count, faults) = recordings::verify(&root);
             for fault in &faults {
                 output::data(&format!("{}: {}", fault.path.display(), fault.message));
             }
             output::talk(&format!("{count} recordings, {} faults", faults.len()));
-            Ok(if faults.is_empty() { Exit::Fine } else { Exit::Usage })
+            if !faults.is_empty() {
+                return Ok(Exit::Usage);
+            }
+            if let Some(days) = max_age {
+                old(&recordings::list(&root)?, *days);
+            }
+            sample.map_or(Ok(Exit::Fine), |sample| again(&config, usize::from(sample)))
         }
     }
+}
+
+/// Names recordings that are older than so many days.
+fn old(listed: &[Listed], days: u16) {
+    #[expect(clippy::disallowed_methods, reason = "an age is measured from now")]
+    let limit = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * i64::from(days));
+    let is_old = |one: &&Listed| one.recorded.is_some_and(|(oldest, _)| oldest < limit);
+    let old: Vec<&Listed> = listed.iter().filter(is_old).collect();
+    old.iter().for_each(|one| output::data(&format!("old\t{}", line(one))));
+    output::talk(&format!("{} older than {days} days", old.len()));
+}
+
+/// Asks for some recordings again and shows how the answers stand to the recorded ones.
+fn again(config: &Config, sample: usize) -> anyhow::Result<Exit> {
+    let suite = Suite::load(config, &Filter::default())?;
+    let versions = prompts::load(config, &[])?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let environment = Environment::load(&config.root);
+    let found = runtime.block_on(drift(config, &environment, &suite.cases, &versions, sample))?;
+    for Drift { slot, kind, detail } in &found {
+        output::data(&format!("{}\t{}\t{}\t{detail}", kind.name(), slot.prompt, slot.case));
+    }
+    let count = |kind: DriftKind| found.iter().filter(|one| one.kind == kind).count();
+    output::talk(&format!(
+        "{} asked again: {} the same, {} other, {} stale, {} errored",
+        found.len(),
+        count(DriftKind::Same),
+        count(DriftKind::Other),
+        count(DriftKind::Stale),
+        count(DriftKind::Errored)
+    ));
+    Ok(if count(DriftKind::Errored) > 0 { Exit::Undecided } else { Exit::Fine })
 }
 
 fn line(one: &Listed) -> String {

@@ -9,6 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::generate::secrets::Secrets;
 use crate::report::{Report, terminal};
 
 /// `assay report`.
@@ -34,7 +35,7 @@ pub fn run(config: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
     let path = find(config, &args.run)?;
     let report = read(&path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    render(folder, &report)?;
+    render(folder, &report, &Secrets::default())?;
     if args.annotations {
         output::data(&report.to_annotations(10));
     } else {
@@ -48,19 +49,20 @@ pub fn run(config: &Path, args: &ReportArgs) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// Files that cannot be written.
-pub(super) fn render(folder: &Path, report: &Report) -> anyhow::Result<()> {
-    write(folder, "report.html", &report.to_html())?;
-    write(folder, "junit.xml", &report.to_junit())?;
-    write(folder, "summary.md", &report.to_markdown())
+pub(super) fn render(folder: &Path, report: &Report, secrets: &Secrets) -> anyhow::Result<()> {
+    write(folder, "report.html", &report.to_html(), secrets)?;
+    write(folder, "junit.xml", &report.to_junit(), secrets)?;
+    write(folder, "summary.md", &report.to_markdown(), secrets)
 }
 
-/// Writes beside and renames: a reader never sees half a report.
+/// Writes beside and renames: a reader never sees half a report. The last guard against a key in it, whatever the way that it
+/// came.
 ///
 /// # Errors
 /// Files that cannot be written.
-pub(super) fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+pub(super) fn write(folder: &Path, name: &str, text: &str, secrets: &Secrets) -> anyhow::Result<()> {
     let partial = folder.join(format!(".{name}.partial"));
-    fs_err::write(&partial, text).context("failed to write a report")?;
+    fs_err::write(&partial, secrets.redact(text)).context("failed to write a report")?;
     fs_err::rename(&partial, folder.join(name)).context("failed to write a report")?;
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::cli::{output, progress};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::generate;
+use crate::generate::profile::all_secrets;
+use crate::generate::secrets::Environment;
 use crate::history;
 use crate::report::{CaseInfo, CaseRow, Report, terminal, words};
 use crate::run::{self, Request, Run, Source};
@@ -46,8 +48,9 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Interrupted);
     }
     let report = record(config, run, args.out.is_none())?;
-    super::report::write(&folder, "report.json", &report.to_json())?;
-    super::report::render(&folder, &report)?;
+    let secrets = all_secrets(config, &Environment::load(&config.root));
+    super::report::write(&folder, "report.json", &report.to_json(), &secrets)?;
+    super::report::render(&folder, &report, &secrets)?;
     let html = folder.join("report.html").display().to_string();
     output::data(&terminal::summary(&report, output::width(), Some(&html)));
     Ok(verdict(config, &report))
