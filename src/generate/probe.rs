@@ -2,6 +2,8 @@
 //!
 //! Servers take parameters and ignore them without a word, so none of this can be read off a status alone.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -40,6 +42,8 @@ pub enum ProbeStatus {
 
 /// A name that no model comes up with.
 const CANARY: &str = "zq7_kestrel";
+/// Nobody waits longer for one small answer.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Tokens of a probe whose answer has to be whole.
 const TOKENS: u32 = 200;
 
@@ -49,10 +53,11 @@ const TOKENS: u32 = 200;
 /// # Errors
 /// When no client can be made.
 pub async fn probe(
-    profile: Profile,
+    mut profile: Profile,
     key: Option<SecretString>,
     model: &str,
 ) -> Result<Vec<Probed>, GenerateError> {
+    profile.timeout = profile.timeout.min(PATIENCE);
     let secrets = Secrets::new(key.as_ref());
     let transport = Transport::new(profile, key, secrets.clone())?;
     let prober = Prober { transport: &transport, secrets: &secrets, model };
@@ -118,6 +123,9 @@ impl Prober<'_> {
             Err(error) => error,
         };
         let hint = error.hint.clone().or_else(|| match error.class {
+            ErrorClass::Timeout => {
+                Some("the server is busy or very slow: try again when it is idle".to_owned())
+            }
             ErrorClass::Network => Some("is the server running, and is `base_url` right?".to_owned()),
             ErrorClass::Malformed => Some(
                 "`base_url` ends before the operation, usually with /v1; does the server speak this `wire`?"
