@@ -20,7 +20,7 @@ use crate::tool::duckdb::{Pool, SessionLimits};
 use crate::tool::environment::{Existing, Tools, ensure};
 use crate::tool::lint::Linters;
 
-use super::build::{self, BuildLimits, Builder};
+use super::build::{BuildLimits, Builder, Engines};
 use super::built::{Built, GoldenBuild};
 use super::lint::Linter;
 use super::{Assess, Assessment, CheckId, CheckResult, Outcome};
@@ -79,23 +79,20 @@ impl Judge {
         let mut projects = BTreeMap::new();
         let limits = limits(config);
         let workers = or_cores(config.dbt.workers);
-        let pool = tools.as_ref().map(|tools| build::pool(tools, workers, &limits));
+        let engines = tools.as_ref().map(|tools| Engines::v1(tools, workers, &limits));
         let linters = tools.as_ref().map(|tools| Arc::new(Linters::new(tools.python.clone(), workers)));
         for case in cases {
             let project = &case.project;
             if projects.contains_key(&project.name) {
                 continue;
             }
-            let builder = match (&tools, &pool) {
-                (Some(tools), Some(pool)) => {
-                    let (dbt, limits) = (project.dbt.clone(), limits.clone());
-                    Some(
-                        Builder::new(&root, dbt, tools, Arc::clone(pool), limits, &progress)
-                            .await
-                            .map_err(Diagnostics::from)?,
-                    )
-                }
-                _ => None,
+            let builder = match &engines {
+                Some(engines) => Some(
+                    Builder::new(&root, project.dbt.clone(), engines, &progress)
+                        .await
+                        .map_err(Diagnostics::from)?,
+                ),
+                None => None,
             };
             let linter = match (&tools, &linters) {
                 (Some(tools), Some(linters)) => Some(Linter::new(tools, linters, &project.dbt)),

@@ -5,5 +5,6 @@ pub mod declared;
 pub mod facts;
 pub mod project;
 pub mod properties;
+pub mod style;
 pub mod test_syntax;
 pub mod yaml;

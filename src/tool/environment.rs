@@ -6,6 +6,7 @@
 
 mod install;
 mod probe;
+pub mod v2;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

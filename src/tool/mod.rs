@@ -6,4 +6,5 @@ pub mod environment;
 pub mod git;
 pub mod lint;
 pub mod process;
+pub mod v2;
 pub mod worker;

@@ -7,7 +7,7 @@ use assay::check::Outcome;
 use assay::check::build::classify::FailureClass as C;
 use assay::check::build::columns::TypeMatch;
 use assay::check::build::rows::{DuckdbFault, RowComparison, RowOptions, Side};
-use assay::check::build::{BuildLimits, BuildReport, BuildRequest, Builder, pool};
+use assay::check::build::{BuildLimits, BuildReport, BuildRequest, Builder, Engines};
 use assay::dbt::facts::Relation;
 use assay::dbt::project::Project;
 use tokio::runtime::Runtime;
@@ -56,25 +56,31 @@ models:
     ("macros/shout.sql", "{% macro shout(x) %}upper({{ x }}){% endmacro %}"),
 ];
 
+/// The shop with the engine that most tests use.
 async fn shop() -> &'static Builder {
-    SHOP.get_or_init(async || {
-        let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dbt");
-        let project = root.join("shop");
-        let _ = fs_err::remove_dir_all(&project);
-        for (path, text) in FILES {
-            let path = project.join(path);
-            fs_err::create_dir_all(path.parent().expect("a folder")).expect("folder");
-            fs_err::write(path, text).expect("file");
-        }
-        let tools = super::tool::tools();
-        let project = Project::read(&project).expect("a project");
-        // On a busy machine the CPU limit must come first.
-        let seconds = std::time::Duration::from_secs;
-        let limits = BuildLimits { cpu: seconds(6), wall: seconds(600), ..BuildLimits::default() };
-        let pool = pool(&tools, 2, &limits);
-        Builder::new(&root, project, &tools, pool, limits, &|_| {}).await.expect("the project builds")
-    })
-    .await
+    SHOP.get_or_init(|| builder("v1")).await
+}
+
+/// The shop with an engine.
+async fn builder(engine: &str) -> Builder {
+    let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dbt").join(engine);
+    let project = root.join("shop");
+    let _ = fs_err::remove_dir_all(&project);
+    for (path, text) in FILES {
+        let path = project.join(path);
+        fs_err::create_dir_all(path.parent().expect("a folder")).expect("folder");
+        fs_err::write(path, text).expect("file");
+    }
+    let tools = super::tool::tools();
+    let project = Project::read(&project).expect("a project");
+    // On a busy machine the CPU limit must come first.
+    let seconds = std::time::Duration::from_secs;
+    let limits = BuildLimits { cpu: seconds(6), wall: seconds(600), ..BuildLimits::default() };
+    let engines = match engine {
+        "v2" => Engines::v2(&tools, &super::tool::v2(), 2, &limits),
+        _ => Engines::v1(&tools, 2, &limits),
+    };
+    Builder::new(&root, project, &engines, &|_| {}).await.expect("the project builds")
 }
 
 fn request(model: &str, sql: &str, yaml: &str) -> BuildRequest {
@@ -106,8 +112,7 @@ fn verdict(report: &BuildReport) -> (&'static str, Outcome, Option<C>) {
 const GOOD: &str = "select order_id as id, amount from {{ ref('stg_orders') }}";
 
 /// Every class that a candidate can provoke, with the step that names it.
-#[test]
-fn every_failure_is_named() {
+fn every_failure_is_named(shop: &'static Builder) {
     let m = "m";
     let long = "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}select 1 as id";
     #[rustfmt::skip]
@@ -144,13 +149,15 @@ fn every_failure_is_named() {
         ("view fails when read", "{{ config(materialized='view') }} select cast(status as integer) as id from {{ ref('stg_orders') }}", yaml(m, "[unique]"), "tests", Outcome::Failed, Some(C::TestError)),
         ("unknown test", GOOD, yaml(m, "[nosuchtest]"), "tests", Outcome::Failed, Some(C::UnknownTest)),
         ("yaml for another model", GOOD, yaml("stg_customers_x", "[unique]"), "tests", Outcome::Skipped, None),
+        ("old form of a test", GOOD, yaml(m, "[{accepted_values: {values: [1, 2, 3, 4], quote: false}}]"), "all", Outcome::Passed, None),
         ("unit test fails", "select order_id as id from {{ ref('stg_orders') }}", "unit_tests:\n  - name: u\n    model: m\n    given:\n      - input: ref('stg_orders')\n        rows: [{order_id: 1}]\n    expect: {rows: [{id: 2}]}\n".into(), "tests", Outcome::Failed, Some(C::UnitTestFail)),
+        ("unit test cannot run", "select order_id as id from {{ ref('stg_orders') }}", "unit_tests:\n  - name: u\n    model: m\n    given:\n      - input: ref('stg_orders')\n        rows: [{no_such_column: 1}]\n    expect: {rows: [{id: 2}]}\n".into(), "tests", Outcome::Failed, Some(C::UnitTestError)),
+        ("duplicate", "select 1 as id", "models:\n  - name: m\n  - name: stg_orders\n".into(), "compile", Outcome::Failed, Some(C::DuplicateNode)),
         ("endless query", "with recursive r(i) as (select 1 union all select (i + 1) % 1000 from r) select sum(i) as id from r", yaml(m, "[]"), "run", Outcome::Failed, Some(C::ResourceLimit)),
         ("endless jinja", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}select 1 as id", yaml(m, "[]"), "compile", Outcome::Failed, Some(C::ResourceLimit)),
         ("doubling string", long, yaml(m, "[]"), "compile", Outcome::Failed, Some(C::ResourceLimit)),
     ];
     RUNTIME.block_on(async {
-        let shop = shop().await;
         let builds = table.iter().map(|(_, sql, yaml, ..)| {
             let request = request(m, sql, yaml);
             tokio::spawn(async move { shop.build(&request).await })
@@ -175,6 +182,17 @@ fn every_failure_is_named() {
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     });
+}
+
+#[test]
+fn every_failure_is_named_on_v1() {
+    every_failure_is_named(RUNTIME.block_on(shop()));
+}
+
+#[test]
+#[ignore = "installs the second engine: cargo test --test it -- --ignored on_v2"]
+fn every_failure_is_named_on_v2() {
+    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("v2")))));
 }
 
 async fn compare(

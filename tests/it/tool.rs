@@ -9,12 +9,17 @@ use assay::check::lint::Linter;
 use assay::check::{CheckResult, Outcome};
 use assay::dbt::project::Project;
 use assay::sql::Dialect;
-use assay::tool::environment::{Existing, Status, Tools, ensure, probe};
+use assay::tool::environment::{Existing, Status, Tools, ensure, probe, v2};
 use assay::tool::lint::Linters;
 
 /// The shared tools of the integration tests.
 pub(crate) fn tools() -> Tools {
     ensure(root(), &Existing::default(), &|_| {}).expect("the tools can be installed")
+}
+
+/// The second engine, installed where it is not there yet.
+pub(crate) fn v2() -> v2::V2 {
+    v2::ensure(root(), &tools().python, &|_| {}).expect("the second engine can be installed")
 }
 
 pub(crate) fn root() -> &'static Path {

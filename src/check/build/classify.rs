@@ -3,7 +3,11 @@
 //! Order of evidence: our own reason for killing, then the signal, then dbt's exception and results. The exit code alone
 //! decides nothing.
 
+mod v2;
+
 use serde::{Deserialize, Serialize};
+
+pub(super) use v2::of_event;
 
 use crate::dbt::artifacts::plain;
 use crate::tool::dbt::{End, Exception};
@@ -211,7 +215,9 @@ pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -
         End::Died { signal: Some(SIGKILL), .. } => {
             Failure::new(Infra, "dbt was killed from outside (is the machine out of memory?)")
         }
-        End::Died { stderr, .. } if stderr.contains("MemoryError") || stderr.contains("bad_alloc") => {
+        End::Died { stderr, .. }
+            if ["MemoryError", "bad_alloc", "memory allocation of"].iter().any(|w| stderr.contains(w)) =>
+        {
             Failure::new(ResourceLimit, "used more memory than allowed")
         }
         End::Died { signal, code, stderr } => {
@@ -345,7 +351,7 @@ pub fn of_model(message: &str, compiled: bool) -> (Gate, Failure) {
     if let Some(class) = of_database_text(&text) {
         return (Gate::Run, failure(class));
     }
-    if text.contains("Compilation Error") || !compiled {
+    if text.contains("Compilation Error") || text.contains("Materialization macro not found") || !compiled {
         return (Gate::Compile, failure(of_parse_text(&text)));
     }
     match text.contains("Runtime Error") || text.contains("Database Error") {

@@ -1,19 +1,23 @@
-//! The engines that can run dbt, behind one call: arguments in, the end and the log events out. Artifacts are read from
-//! the directory by the caller, alike for every engine.
+//! The dbt engines behind one call: arguments in, the end and the log events out. Artifacts are read from the directory by
+//! the caller, alike for every engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::classify::{Failure, of_call, of_exception};
-use crate::dbt::artifacts::{Event, events};
+use super::classify::{self, Failure, of_call, of_exception};
+use super::template::read;
+use crate::dbt::artifacts::{Event, RunResults, Status, events};
 use crate::tool::dbt::{End, Finished, Job, Pool};
+use crate::tool::v2::RustDbt;
 
-/// An engine.
+/// A dbt.
 #[derive(Debug, Clone)]
 pub(super) enum Engine {
     /// Warm dbt-core 1.x workers.
     V1(Arc<Pool>),
+    /// The Rust dbt, a process a call.
+    V2(Arc<RustDbt>),
 }
 
 /// A dbt command in a directory.
@@ -33,47 +37,63 @@ pub(super) struct Call {
 pub(super) struct CallEnd {
     pub(super) end: End,
     pub(super) events: Vec<Event>,
+    /// What it says about nodes; empty where it said nothing, or was killed: then what lies there may be half written.
+    pub(super) results: RunResults,
 }
 
 impl Engine {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::V1(_) => "v1",
+            Self::V2(_) => "v2",
         }
     }
 
     pub(super) async fn call(&self, call: &Call) -> CallEnd {
-        let Self::V1(pool) = self;
-        let log = call.directory.join("logs").join("dbt.log");
-        let before = fs_err::metadata(&log).map_or(0, |file| file.len());
+        // What an earlier call left must not be taken for this one's.
+        for stale in ["manifest.json", "run_results.json"] {
+            let _ = fs_err::remove_file(call.directory.join("target").join(stale));
+        }
         let mut arguments = call.arguments.clone();
         arguments.extend(
-            [
-                "--project-dir",
-                ".",
-                "--target-path",
-                "target",
-                "--log-path",
-                "logs",
-                "--log-level",
-                "none",
-                "--log-level-file",
-                "info",
-                "--log-format-file",
-                "json",
-                "--no-use-colors-file",
-                "--no-send-anonymous-usage-stats",
-                "--no-version-check",
-            ]
-            .map(str::to_owned),
+            ["--project-dir", ".", "--target-path", "target", "--log-path", "logs"].map(str::to_owned),
         );
-        arguments.push("--profiles-dir".into());
-        arguments.push(call.profiles.display().to_string());
-        let job = Job { directory: call.directory.clone(), arguments, wall: call.wall, cpu: call.cpu };
-        let invocation = pool.run(&job).await;
-        let written = fs_err::read(&log).unwrap_or_default();
-        let written = written.get(usize::try_from(before).unwrap_or(0)..).unwrap_or_default();
-        CallEnd { end: invocation.end, events: events(&String::from_utf8_lossy(written)) }
+        arguments.extend(["--profiles-dir".into(), call.profiles.display().to_string()]);
+        arguments.extend(["--no-send-anonymous-usage-stats", "--no-version-check"].map(str::to_owned));
+        let job = |arguments| Job {
+            directory: call.directory.clone(),
+            arguments,
+            wall: call.wall,
+            cpu: call.cpu,
+        };
+        let (end, events) = match self {
+            Self::V1(pool) => {
+                let log = call.directory.join("logs").join("dbt.log");
+                let before = fs_err::metadata(&log).map_or(0, |file| file.len());
+                let options = ["--log-level", "none", "--log-level-file", "info", "--log-format-file", "json"];
+                arguments.extend(options.map(str::to_owned));
+                arguments.push("--no-use-colors-file".into());
+                let answer = pool.run(&job(arguments)).await;
+                let written = fs_err::read(&log).unwrap_or_default();
+                let written = written.get(usize::try_from(before).unwrap_or(0)..).unwrap_or_default();
+                (answer.end, events(&String::from_utf8_lossy(written)))
+            }
+            Self::V2(dbt) => {
+                arguments.extend(["--log-format", "json", "--log-level", "info"].map(str::to_owned));
+                let ended = dbt.run(&job(arguments)).await;
+                (ended.end, events(&ended.log))
+            }
+        };
+        let mut results = match &end {
+            End::Finished(_) => {
+                read(&call.directory.join("target/run_results.json"), RunResults::parse).unwrap_or_default()
+            }
+            _ => RunResults::default(),
+        };
+        if matches!(self, Self::V2(_)) {
+            say_as_v1_does(&mut results, &events);
+        }
+        CallEnd { end, events, results }
     }
 }
 
@@ -85,8 +105,22 @@ impl CallEnd {
         }
         match &self.end {
             End::Finished(Finished { exception: Some(exception), .. }) => Some(of_exception(exception)),
+            End::Finished(Finished { success: false, .. }) if self.says_nothing_about_nodes() => {
+                let errors = || self.events.iter().filter(|event| event.info.level == "error");
+                // One that a candidate could not cause is more telling than what follows from it.
+                errors().find_map(|event| classify::of_event(&event.info.msg))
+            }
             _ => None,
         }
+    }
+
+    /// The Rust dbt marks every node as an error when it stops before the first.
+    fn says_nothing_about_nodes(&self) -> bool {
+        self.results.results.iter().all(|result| match result.status {
+            Status::Error => result.message == "Compilation Error",
+            Status::Skipped => true,
+            _ => false,
+        })
     }
 
     /// Nodes that had been started when the call ended.
@@ -95,5 +129,28 @@ impl CallEnd {
             .iter()
             .filter(|event| event.info.name == "LogStartLine")
             .map(|event| event.data.node_info.unique_id.as_str())
+    }
+}
+
+/// The Rust dbt reports a test that could not run as one that found a row, and a unit test that found a difference as one
+/// that could not run; its log lines tell them apart.
+fn say_as_v1_does(results: &mut RunResults, events: &[Event]) {
+    for result in &mut results.results {
+        let start = format!("[error]: Error materializing test {} (", result.unique_id);
+        let event = events.iter().find(|event| event.info.msg.starts_with(&start));
+        match (&result.status, event) {
+            (Status::Fail, Some(event)) => {
+                result.status = Status::Error;
+                let text = event.info.msg.split_once('\n').map_or(event.info.msg.as_str(), |(_, rest)| rest);
+                result.message = text.replace(" Treating as failing test.", "");
+            }
+            (Status::Error, None)
+                if result.unique_id.starts_with("unit_test.") && result.message == "Error" =>
+            {
+                result.status = Status::Fail;
+                result.message = "its rows are not those that it expects".into();
+            }
+            _ => {}
+        }
     }
 }

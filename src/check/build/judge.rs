@@ -27,7 +27,6 @@ impl Results {
         }
         let target = project.join("target");
         let manifest = read(&target.join("manifest.json"), Manifest::parse);
-        let results = read(&target.join("run_results.json"), RunResults::parse).unwrap_or_default();
         let mut compiled = BTreeMap::new();
         for node in manifest.iter().flat_map(|manifest| manifest.nodes.values()) {
             if node.resource_type == "model"
@@ -37,7 +36,7 @@ impl Results {
                 compiled.insert(node.unique_id.clone(), text);
             }
         }
-        Self { manifest, results, compiled }
+        Self { manifest, results: end.results.clone(), compiled }
     }
 
     /// Whether the model was skipped because one of its unit tests did not pass.
@@ -187,7 +186,10 @@ fn model_report(
             let (gate, failure) = of_model(&result.message, compiled);
             BuildReport::stopped(gate, failure, engine)
         }
-        Status::Skipped => nothing("dbt skipped the model"),
+        Status::Skipped => match node.config.materialized.as_deref() {
+            Some("ephemeral") => nothing("the model is ephemeral: dbt built nothing"),
+            _ => nothing("dbt skipped the model"),
+        },
         other => {
             let message = format!("unknown status {other:?}: {}", result.message);
             BuildReport::stopped(Gate::Run, Failure::new(FailureClass::Infra, message), engine)

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use tokio::sync::Semaphore;
 
 use super::columns::{Pairing, pair_columns};
 use super::{CATALOG, DATABASE};
@@ -20,6 +23,7 @@ pub struct Duckdb {
     program: PathBuf,
     wall: Duration,
     memory: u64,
+    free: Arc<Semaphore>,
 }
 
 /// A relation in a database file.
@@ -121,9 +125,10 @@ struct Line {
 }
 
 impl Duckdb {
-    /// With limits for a comparison of small tables.
-    pub fn new(program: &Path) -> Self {
-        Self { program: program.to_owned(), wall: Duration::from_secs(60), memory: 512 << 20 }
+    /// At most `size` processes at a time, with limits for a comparison of small tables.
+    pub fn new(program: &Path, size: usize) -> Self {
+        let free = Arc::new(Semaphore::new(size.max(1)));
+        Self { program: program.to_owned(), wall: Duration::from_secs(60), memory: 512 << 20, free }
     }
 
     /// Columns of every relation of a database, by quoted lower-case relation.
@@ -166,6 +171,7 @@ impl Duckdb {
                 "DROP VIEW IF EXISTS {relation} CASCADE;\nDROP TABLE IF EXISTS {relation} CASCADE;\n"
             ));
         }
+        let _permit = self.free.acquire().await;
         let finished =
             self.program(false).stdin(script).run(&self.limits()).await.map_err(|e| e.to_string())?;
         match finished.killed {
@@ -238,6 +244,7 @@ impl Duckdb {
             self.memory >> 20,
             allowed.join(", ")
         );
+        let _permit = self.free.acquire().await;
         let finished = self
             .program(true)
             .stdin(format!("{prelude}{script}"))

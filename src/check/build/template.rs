@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Call, Engine};
+use super::engines::Engines;
 use super::rows::Duckdb;
 use super::workspace::{copy_tree, files};
 use super::{BuildLimits, DATABASE};
-use crate::dbt::artifacts::{Manifest, RunResults, Status};
+use crate::dbt::artifacts::{Manifest, Status};
 use crate::dbt::project::Project;
 use crate::diagnostic::{Diagnostic, Place};
-use crate::tool::environment::Tools;
 
 /// Changes when the layout of a template does.
 const FORMAT: &str = "1";
@@ -45,16 +45,14 @@ impl Template {
     pub(super) async fn prepare(
         root: &Path,
         project: &Project,
-        tools: &Tools,
-        engine: &Engine,
-        limits: &BuildLimits,
+        engines: &Engines,
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, Diagnostic> {
         let fault = |error: io::Error| {
             Diagnostic::new("E_WORKSPACE", error.to_string()).hint("check that `.assay` can be written")
         };
-        let profile = profile(project, limits, true);
-        let key = key(project, tools, &profile).map_err(fault)?;
+        let profile = profile(project, &engines.authority.engine, &engines.limits, true);
+        let key = key(project, engines, &profile).map_err(fault)?;
         let parent = root.join(".assay").join("templates");
         fs_err::create_dir_all(&parent).map_err(fault)?;
         let home = std::path::absolute(parent.join(&key)).map_err(fault)?;
@@ -70,7 +68,7 @@ impl Template {
                 fs_err::remove_dir_all(path).map_err(fault)?;
             }
         }
-        let summary = make(&partial, project, tools, engine, limits, &profile).await?;
+        let summary = make(&partial, project, engines, &profile).await?;
         let text = serde_json::to_vec_pretty(&summary).map_err(|error| fault(error.into()))?;
         fs_err::write(partial.join("summary.json"), text).map_err(fault)?;
         fs_err::rename(&partial, &home).map_err(fault)?;
@@ -86,14 +84,13 @@ impl Template {
 }
 
 /// Everything that the template depends on.
-fn key(project: &Project, tools: &Tools, profile: &str) -> io::Result<String> {
+fn key(project: &Project, engines: &Engines, profile: &str) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    let versions = &tools.versions;
-    for text in [FORMAT, profile, &versions.dbt_core, &versions.dbt_duckdb, &versions.duckdb] {
+    for text in [FORMAT, profile, engines.name(), &engines.authority.version] {
         part(text.as_bytes());
     }
     for path in files(&project.root, &is_left_out)? {
@@ -115,38 +112,48 @@ fn is_left_out(path: &Path) -> bool {
 
 /// The profile: a database of its own beside the project, locked down for candidates (`locked`). Identical for all
 /// candidates, since dbt parses everything anew when it differs.
-fn profile(project: &Project, limits: &BuildLimits, locked: bool) -> String {
-    let mut options = format!(
-        "        memory_limit: '{}MB'\n        threads: '1'\n        max_temp_directory_size: '{}MB'\n",
-        limits.duckdb_memory >> 20,
-        limits.file_size >> 20
-    );
-    if locked {
+fn profile(project: &Project, engine: &Engine, limits: &BuildLimits, locked: bool) -> String {
+    let mut options = vec![
+        ("memory_limit", format!("'{}MB'", limits.duckdb_memory >> 20)),
+        ("threads", "'1'".to_owned()),
+        ("max_temp_directory_size", format!("'{}MB'", limits.file_size >> 20)),
+    ];
+    let (section, locks) = match engine {
         // At connect time: as `settings` they would be applied again to each cursor and fail on the lock.
-        for (name, value) in [
-            ("enable_external_access", "false"),
-            ("lock_configuration", "true"),
-            ("autoinstall_known_extensions", "false"),
-            ("autoload_known_extensions", "false"),
-            ("allow_community_extensions", "false"),
-        ] {
-            options.push_str(&format!("        {name}: '{value}'\n"));
+        Engine::V1(_) => (
+            "config_options",
+            &[
+                "enable_external_access",
+                "autoinstall_known_extensions",
+                "autoload_known_extensions",
+                "allow_community_extensions",
+            ][..],
+        ),
+        // It knows no `config_options`, and applies its settings in any order: a lock would stop those after it. Without
+        // one files and network still stay closed, since DuckDB never opens them again in a running database.
+        Engine::V2(_) => ("settings", &["enable_external_access"][..]),
+    };
+    if locked {
+        options.extend(locks.iter().map(|name| (*name, "'false'".to_owned())));
+        if matches!(engine, Engine::V1(_)) {
+            options.push(("lock_configuration", "'true'".into()));
         }
     }
+    let options: String =
+        options.iter().map(|(name, value)| format!("        {name}: {value}\n")).collect();
     let name = serde_json::Value::from(project.profile.as_str());
     format!(
-        "{name}:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: {DATABASE}\n      schema: main\n      threads: 1\n      config_options:\n{options}"
+        "{name}:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: {DATABASE}\n      schema: main\n      threads: 1\n      {section}:\n{options}"
     )
 }
 
 async fn make(
     dir: &Path,
     project: &Project,
-    tools: &Tools,
-    engine: &Engine,
-    limits: &BuildLimits,
+    engines: &Engines,
     locked: &str,
 ) -> Result<Summary, Diagnostic> {
+    let (engine, limits) = (&engines.authority.engine, &engines.limits);
     let fault = |error: io::Error| Diagnostic::new("E_WORKSPACE", error.to_string());
     let place = || Place::file(project.root.join("dbt_project.yml"));
     let work = dir.join("project");
@@ -155,7 +162,7 @@ async fn make(
     // Seeds are read from files, which the locked profile forbids.
     let open = dir.join("open");
     fs_err::create_dir_all(&open).map_err(fault)?;
-    fs_err::write(open.join("profiles.yml"), profile(project, limits, false)).map_err(fault)?;
+    fs_err::write(open.join("profiles.yml"), profile(project, engine, limits, false)).map_err(fault)?;
 
     let mut summary = Summary::default();
     // Seeds in a call of their own: what reads them through `source()` is not ordered after them.
@@ -179,8 +186,7 @@ async fn make(
             .at(place())
             .hint("the project must build without any candidate"));
         }
-        let results = read(&work.join("target/run_results.json"), RunResults::parse);
-        for result in results.map(|results| results.results).unwrap_or_default() {
+        for result in outcome.results.results {
             let text = super::classify::shorten(&crate::dbt::artifacts::plain(&result.message));
             match (command, &result.status) {
                 (_, Status::Success | Status::Pass | Status::Warn) => {}
@@ -212,7 +218,7 @@ async fn make(
     let manifest = read(&work.join("target/manifest.json"), Manifest::parse)
         .ok_or_else(|| Diagnostic::new("E_PROJECT_BUILD", "dbt wrote no manifest").at(place()))?;
     summarise(&mut summary, &manifest);
-    describe(&mut summary, &tools.duckdb, &work.join(DATABASE)).await.map_err(|error| {
+    describe(&mut summary, engines, &work.join(DATABASE)).await.map_err(|error| {
         Diagnostic::new("E_PROJECT_BUILD", format!("the prepared database cannot be read: {error}"))
             .at(place())
     })?;
@@ -237,8 +243,8 @@ fn summarise(summary: &mut Summary, manifest: &Manifest) {
     }
 }
 
-async fn describe(summary: &mut Summary, duckdb: &Path, database: &Path) -> Result<(), String> {
-    let all = Duckdb::new(duckdb).columns_of_all(database).await?;
+async fn describe(summary: &mut Summary, engines: &Engines, database: &Path) -> Result<(), String> {
+    let all = Duckdb::new(&engines.duckdb, 1).columns_of_all(database).await?;
     for (id, relation) in &summary.relations {
         if let Some(columns) = all.get(&relation.to_lowercase()) {
             summary.columns.insert(id.clone(), columns.clone());

@@ -68,7 +68,7 @@ pub(super) fn install(
     Ok(())
 }
 
-fn remove(dir: &Path) -> Result<(), EnvironmentError> {
+pub(super) fn remove(dir: &Path) -> Result<(), EnvironmentError> {
     if dir.symlink_metadata().is_ok() {
         fs_err::remove_dir_all(dir)?;
     }
@@ -102,7 +102,7 @@ fn make(python: &Path, dir: &Path, progress: &dyn Fn(&str)) -> Result<(), Enviro
     check(&finished, "pip install", dir)
 }
 
-fn with_pip_environment(mut program: Program) -> Program {
+pub(super) fn with_pip_environment(mut program: Program) -> Program {
     for name in FOR_PIP {
         program = program.inherit(name);
     }
@@ -110,7 +110,7 @@ fn with_pip_environment(mut program: Program) -> Program {
 }
 
 /// Turns a failed step into the error that says what to do.
-fn check(finished: &Finished, step: &str, dir: &Path) -> Result<(), EnvironmentError> {
+pub(super) fn check(finished: &Finished, step: &str, dir: &Path) -> Result<(), EnvironmentError> {
     if finished.success() {
         return Ok(());
     }

@@ -1,0 +1,75 @@
+//! Which engines a run has: the one whose word counts, and, before it, the cheap way for what is simple.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::BuildLimits;
+use super::engine::Engine;
+use crate::dbt::style::TestStyle;
+use crate::tool::dbt::Pool;
+use crate::tool::environment::{Tools, v2};
+use crate::tool::process::Limits;
+use crate::tool::v2::RustDbt;
+
+/// The engines of a run, shared by the builders of all projects. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    /// Judges by `dbt build`.
+    pub(super) authority: Dbt,
+    /// The `duckdb` command.
+    pub(super) duckdb: PathBuf,
+    /// Children at a time.
+    pub(super) workers: usize,
+    pub(super) limits: BuildLimits,
+}
+
+/// A dbt with what must be known about it.
+#[derive(Debug, Clone)]
+pub(super) struct Dbt {
+    pub(super) engine: Engine,
+    /// Everything that what it prepares depends on.
+    pub(super) version: String,
+    pub(super) style: TestStyle,
+}
+
+impl Engines {
+    /// dbt-core 1.x in `workers` warm processes.
+    pub fn v1(tools: &Tools, workers: usize, limits: &BuildLimits) -> Self {
+        let pool = Pool::new(tools.python.clone(), workers, limits.of_process());
+        let versions = &tools.versions;
+        let authority = Dbt {
+            engine: Engine::V1(Arc::new(pool)),
+            version: format!("{} {} {}", versions.dbt_core, versions.dbt_duckdb, versions.duckdb),
+            style: TestStyle::of_version(&versions.dbt_core),
+        };
+        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone() }
+    }
+
+    /// dbt-core 2.x, at most `workers` processes at a time.
+    pub fn v2(tools: &Tools, rust: &v2::V2, workers: usize, limits: &BuildLimits) -> Self {
+        let dbt =
+            RustDbt::new(rust.binary.clone(), rust.library.clone(), workers, limits.of_process());
+        let authority = Dbt {
+            engine: Engine::V2(Arc::new(dbt)),
+            version: format!("{} {}", v2::VERSION, v2::DUCKDB),
+            style: TestStyle::Arguments,
+        };
+        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone() }
+    }
+
+    /// `v1` or `v2`.
+    pub fn name(&self) -> &'static str {
+        self.authority.engine.name()
+    }
+}
+
+impl BuildLimits {
+    fn of_process(&self) -> Limits {
+        Limits {
+            memory: Some(self.memory),
+            file_size: Some(self.file_size),
+            open_files: Some(1024),
+            ..Limits::wall(self.wall)
+        }
+    }
+}
