@@ -8,7 +8,7 @@ use crate::suite::Case;
 use super::build::columns::{TypeMatch, pair_columns};
 use super::build::rows::{DuckdbFault, RowComparison, RowExample, RowOptions, Side};
 use super::build::{BuildReport, Builder, Step};
-use super::{CheckId, CheckResult, Finding, Outcome, request};
+use super::{Audit, CheckId, CheckResult, Finding, Outcome, request};
 
 /// The golden's build, kept with its database for as long as candidates are compared with it.
 #[derive(Debug)]
@@ -59,6 +59,10 @@ pub struct Built {
     pub same_rows: Option<bool>,
     /// The SQL that dbt compiled it to.
     pub compiled: Option<String>,
+    /// The engine that built it.
+    pub engine: &'static str,
+    /// What another engine says, where it was asked.
+    pub audit: Option<Audit>,
 }
 
 impl Built {
@@ -118,6 +122,8 @@ impl Built {
             materialized: report.materialized.clone(),
             same_rows,
             compiled: report.compiled_sql.clone(),
+            engine: report.engine,
+            audit: None,
         }
     }
 }

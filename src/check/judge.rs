@@ -17,13 +17,13 @@ use crate::sql::policy::Policy;
 use crate::sql::{Comparison, Schema, Verdict};
 use crate::suite::Case;
 use crate::tool::duckdb::{Pool, SessionLimits};
-use crate::tool::environment::{Existing, Tools, ensure};
+use crate::tool::environment::{Existing, Tools, ensure, v2};
 use crate::tool::lint::Linters;
 
 use super::build::{BuildLimits, Builder, Engines};
 use super::built::{Built, GoldenBuild};
 use super::lint::Linter;
-use super::{Assess, Assessment, CheckId, CheckResult, Outcome};
+use super::{Assess, Assessment, Audit, CheckId, CheckResult, Outcome};
 use super::{contract, materialization, meaning, name, pii, required_tests, safety, sources, yaml};
 
 /// Judges answers.
@@ -31,10 +31,14 @@ pub struct Judge {
     settings: Settings,
     projects: BTreeMap<String, ProjectSide>,
     duckdb: Option<Pool>,
-    goldens: BTreeMap<String, OnceCell<Arc<GoldenBuild>>>,
+    goldens: Goldens,
+    audited_goldens: Goldens,
     builds: Mutex<BTreeMap<[u8; 32], Arc<OnceBuilt>>>,
     versions: BTreeMap<String, String>,
 }
+
+/// The golden of each case, built once.
+type Goldens = BTreeMap<String, OnceCell<Arc<GoldenBuild>>>;
 
 /// A build that is made once, by whoever comes first.
 type OnceBuilt = OnceCell<Arc<Built>>;
@@ -45,6 +49,8 @@ struct Settings {
     float_tolerance: f64,
     macros: Vec<String>,
     search: Duration,
+    /// Share of the candidates that another engine judges too, 0 to 1.
+    audit: f64,
 }
 
 /// A project as the judge needs it.
@@ -55,6 +61,8 @@ struct ProjectSide {
     macros: BTreeSet<String>,
     /// Builds candidates; `None` without tools.
     builder: Option<Builder>,
+    /// Builds the candidates that are audited, with another engine.
+    auditor: Option<Builder>,
     /// Lints candidates; `None` without tools.
     linter: Option<Linter>,
 }
@@ -77,23 +85,23 @@ impl Judge {
             None
         };
         let mut projects = BTreeMap::new();
-        let limits = limits(config);
         let workers = or_cores(config.dbt.workers);
-        let engines = tools.as_ref().map(|tools| Engines::v1(tools, workers, &limits));
+        let (engines, auditors) = match &tools {
+            Some(tools) => engines(config, &root, tools, workers, &progress)?,
+            None => (None, None),
+        };
         let linters = tools.as_ref().map(|tools| Arc::new(Linters::new(tools.python.clone(), workers)));
         for case in cases {
             let project = &case.project;
             if projects.contains_key(&project.name) {
                 continue;
             }
-            let builder = match &engines {
-                Some(engines) => Some(
-                    Builder::new(&root, project.dbt.clone(), engines, &progress)
-                        .await
-                        .map_err(Diagnostics::from)?,
-                ),
-                None => None,
+            let builder = async |engines: &Option<Engines>| match engines {
+                Some(engines) => Builder::new(&root, project.dbt.clone(), engines, &progress).await.map(Some),
+                None => Ok(None),
             };
+            let auditor = builder(&auditors).await.map_err(Diagnostics::from)?;
+            let builder = builder(&engines).await.map_err(Diagnostics::from)?;
             let linter = match (&tools, &linters) {
                 (Some(tools), Some(linters)) => Some(Linter::new(tools, linters, &project.dbt)),
                 _ => None,
@@ -103,6 +111,7 @@ impl Judge {
                 schema: schema(case, &types)?,
                 macros: project.dbt.macro_names(),
                 builder,
+                auditor,
                 linter,
             };
             projects.insert(project.name.clone(), side);
@@ -113,12 +122,14 @@ impl Judge {
                 float_tolerance: config.checks.float_tolerance,
                 macros: config.checks.macros.clone(),
                 search: Duration::from_secs_f64(config.checks.search_seconds.max(0.1)),
+                audit: config.dbt.audit_percent / 100.0,
             },
             projects,
             duckdb: tools.as_ref().map(|tools| Pool::new(&tools.duckdb, &SessionLimits::default(), workers)),
             goldens: cases.iter().map(|case| (case.id.clone(), OnceCell::new())).collect(),
+            audited_goldens: cases.iter().map(|case| (case.id.clone(), OnceCell::new())).collect(),
             builds: Mutex::default(),
-            versions: tools.as_ref().map(versions).unwrap_or_default(),
+            versions: versions(tools.as_ref(), &root, config.dbt.engine),
         })
     }
 
@@ -127,13 +138,24 @@ impl Judge {
         self.versions.clone()
     }
 
-    /// The golden of a case, built once.
-    async fn golden(&self, case: &Case, builder: &Builder) -> Arc<GoldenBuild> {
-        let build = || async { Arc::new(GoldenBuild::new(builder, case).await) };
-        match self.goldens.get(&case.id) {
-            Some(cell) => Arc::clone(cell.get_or_init(build).await),
-            None => build().await,
+    /// What another engine says, where this candidate is among those that it is asked about: a fixed share by hash, so that
+    /// a run can be repeated.
+    async fn audit(
+        &self,
+        case: &Case,
+        candidate: &Candidate,
+        key: &blake3::Hash,
+        built: &Built,
+    ) -> Option<Audit> {
+        let auditor = self.projects.get(&case.project.name)?.auditor.as_ref()?;
+        let head: [u8; 8] = key.as_bytes().first_chunk().copied()?;
+        let place = (u64::from_le_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64;
+        if place >= self.settings.audit {
+            return None;
         }
+        let golden = golden(&self.audited_goldens, case, auditor).await;
+        let other = Built::new(auditor, case, candidate, Some(&golden), self.settings.float_tolerance).await;
+        Some(Audit::compare(other.engine, &built.checks, &other.checks))
     }
 
     /// A candidate's build, made once however many answers hold it.
@@ -148,12 +170,17 @@ impl Judge {
             "{:?}",
             (&case.id, golden.is_some(), &candidate.sql, &candidate.schema_yaml, &candidate.tests)
         );
+        let key = blake3::hash(key.as_bytes());
         let cell = {
             let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(builds.entry(*blake3::hash(key.as_bytes()).as_bytes()).or_default())
+            Arc::clone(builds.entry(*key.as_bytes()).or_default())
         };
         let tolerance = self.settings.float_tolerance;
-        let build = || async { Arc::new(Built::new(builder, case, candidate, golden, tolerance).await) };
+        let build = || async {
+            let mut built = Built::new(builder, case, candidate, golden, tolerance).await;
+            built.audit = self.audit(case, candidate, &key, &built).await;
+            Arc::new(built)
+        };
         Arc::clone(cell.get_or_init(build).await)
     }
 
@@ -181,7 +208,7 @@ impl Judge {
         if let Some(why) = refused {
             return (None, None, skip(why));
         }
-        let golden = if with_golden { Some(self.golden(case, builder).await) } else { None };
+        let golden = if with_golden { Some(golden(&self.goldens, case, builder).await) } else { None };
         let built = self.built(case, candidate, builder, golden.as_deref()).await;
         let checks = built.checks.clone();
         (Some(built), golden, checks)
@@ -200,7 +227,13 @@ impl Assess for Judge {
         if let Some(rows) = checks.iter_mut().find(|result| result.check == CheckId::Rows) {
             meaning::weigh(rows, &comparison, self.settings.agrees);
         }
-        Assessment { checks, golden: Some(comparison), candidate: Some(candidate) }
+        Assessment {
+            checks,
+            golden: Some(comparison),
+            candidate: Some(candidate),
+            engine: built.as_ref().map(|built| built.engine),
+            audit: built.as_ref().and_then(|built| built.audit.clone()),
+        }
     }
 }
 
@@ -344,11 +377,62 @@ pub fn existing_tools(config: &Config) -> Existing {
     }
 }
 
+/// The golden of a case, built once.
+async fn golden(goldens: &Goldens, case: &Case, builder: &Builder) -> Arc<GoldenBuild> {
+    let build = || async { Arc::new(GoldenBuild::new(builder, case).await) };
+    match goldens.get(&case.id) {
+        Some(cell) => Arc::clone(cell.get_or_init(build).await),
+        None => build().await,
+    }
+}
+
+/// The engines that the configuration asks for, and those that audit them.
+fn engines(
+    config: &Config,
+    root: &Path,
+    tools: &Tools,
+    workers: usize,
+    progress: &(impl Fn(&str) + Sync),
+) -> Result<(Option<Engines>, Option<Engines>), Diagnostics> {
+    let limits = limits(config);
+    let v1 = || Engines::v1(tools, workers, &limits);
+    // It must write files that the other tools read.
+    let fits = tools.versions.duckdb == v2::DUCKDB;
+    let rust = match config.dbt.engine {
+        EngineChoice::V2 if !fits => {
+            let what = format!(
+                "the engine v2 writes files with DuckDB {}, the tools have {}",
+                v2::DUCKDB,
+                tools.versions.duckdb
+            );
+            return Err(Diagnostic::new("E_DUCKDB_VERSION", what)
+                .hint("use another engine: `--engine auto`")
+                .into());
+        }
+        EngineChoice::V2 => {
+            Some(v2::ensure(root, &tools.python, progress).map_err(|error| error.diagnostic())?)
+        }
+        _ => v2::find(root).filter(|_| fits),
+    };
+    let (engines, auditors) = match (config.dbt.engine, &rust) {
+        (EngineChoice::None, _) => return Ok((None, None)),
+        (EngineChoice::V2, Some(rust)) => (Engines::v2(tools, rust, workers, &limits), v1()),
+        (EngineChoice::V1, Some(rust)) => (v1(), Engines::v2(tools, rust, workers, &limits)),
+        (EngineChoice::V1, None) => (v1(), v1().with_exec(tools, None)),
+        _ => (v1().with_exec(tools, rust.as_ref()), v1()),
+    };
+    Ok((Some(engines), (config.dbt.audit_percent > 0.0).then_some(auditors)))
+}
+
 fn limits(config: &Config) -> BuildLimits {
     let seconds = config.dbt.timeout_seconds.max(1);
+    // Python and DuckDB reserve far more addresses than they use memory.
+    let memory = config.dbt.memory_mb.clamp(512, 1 << 20) << 20;
     BuildLimits {
         wall: Duration::from_secs(seconds),
         cpu: Duration::from_secs(seconds),
+        memory: memory * 2,
+        duckdb_memory: memory / 4,
         ..BuildLimits::default()
     }
 }
@@ -371,7 +455,8 @@ fn schema(case: &Case, types: &Types) -> Result<Schema, Diagnostics> {
     Ok(facts::schema(project, &project.properties()?, types, &name))
 }
 
-fn versions(tools: &Tools) -> BTreeMap<String, String> {
+fn versions(tools: Option<&Tools>, root: &Path, engine: EngineChoice) -> BTreeMap<String, String> {
+    let Some(tools) = tools else { return BTreeMap::new() };
     let versions = &tools.versions;
     let mut named: BTreeMap<String, String> = [
         ("dbt-core", &versions.dbt_core),
@@ -383,6 +468,9 @@ fn versions(tools: &Tools) -> BTreeMap<String, String> {
     .collect();
     for (name, version) in [("sqlfluff", &versions.sqlfluff), ("sqruff", &versions.sqruff)] {
         named.extend(version.clone().map(|version| (name.to_owned(), version)));
+    }
+    if engine != EngineChoice::V1 && versions.duckdb == v2::DUCKDB && v2::find(root).is_some() {
+        named.insert("dbt-core 2".to_owned(), v2::VERSION.to_owned());
     }
     named
 }

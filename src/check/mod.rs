@@ -26,7 +26,7 @@ use crate::sql::Comparison;
 use crate::suite::Case;
 
 pub use judge::{Judge, existing_tools};
-pub use outcome::{CheckId, CheckResult, Finding, Outcome};
+pub use outcome::{Audit, CheckId, CheckResult, Finding, Outcome};
 
 /// What is known about one answer after all checks.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,10 @@ pub struct Assessment {
     pub golden: Option<Comparison>,
     /// The candidate; `None` when the answer breaks the contract.
     pub candidate: Option<Candidate>,
+    /// The engine that built it; `None` when it was not built.
+    pub engine: Option<&'static str>,
+    /// What another engine says, where it was asked.
+    pub audit: Option<Audit>,
 }
 
 impl Assessment {
@@ -54,7 +58,7 @@ impl Assessment {
             .collect();
         checks.push(result);
         checks.sort_by_key(|result| result.check);
-        Self { checks, golden: None, candidate: None }
+        Self { checks, golden: None, candidate: None, engine: None, audit: None }
     }
 }
 

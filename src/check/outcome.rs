@@ -133,6 +133,50 @@ impl Finding {
     }
 }
 
+/// What another engine says about the same candidate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Audit {
+    /// The other engine.
+    pub engine: String,
+    /// Where the two do not say the same; empty when they agree.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// A check on which two engines differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Disagreement {
+    /// Which check.
+    pub check: CheckId,
+    /// The outcome that counts, with the class of its first finding.
+    pub judged: String,
+    /// That of the other engine.
+    pub other: String,
+}
+
+impl Audit {
+    /// Compares what two engines say, check by check. What either could not decide is no disagreement.
+    pub fn compare(engine: &str, judged: &[CheckResult], other: &[CheckResult]) -> Self {
+        let said = |result: &CheckResult| match (result.outcome, result.findings.first()) {
+            (Outcome::Failed, Some(finding)) => format!("failed ({})", finding.class),
+            (Outcome::Failed, None) => "failed".to_owned(),
+            (Outcome::Passed, _) => "passed".to_owned(),
+            (Outcome::Skipped, _) => "skipped".to_owned(),
+            (Outcome::Errored, _) => "errored".to_owned(),
+        };
+        let disagreements = judged.iter().filter_map(|judged| {
+            let other = other.iter().find(|other| other.check == judged.check)?;
+            let decided = [judged, other].iter().all(|result| result.outcome != Outcome::Errored);
+            let (judged_said, other_said) = (said(judged), said(other));
+            (decided && judged_said != other_said).then_some(Disagreement {
+                check: judged.check,
+                judged: judged_said,
+                other: other_said,
+            })
+        });
+        Self { engine: engine.to_owned(), disagreements: disagreements.collect() }
+    }
+}
+
 /// The result of one check on one candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CheckResult {

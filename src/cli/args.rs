@@ -50,7 +50,7 @@ pub enum Command {
     Diff(Box<crate::cli::commands::diff::DiffArgs>),
     /// Draft the model that a filled-in spec asks for: generate, check, write or commit.
     Draft(super::commands::draft::DraftArgs),
-    /// Show which tools are installed, or what a provider honours, and how to mend what is wrong; installs nothing.
+    /// Show which tools are installed, or what a provider honours, and how to mend what is wrong.
     Doctor(super::commands::doctor::DoctorArgs),
     /// Write a commented assay.toml and the folders it names.
     Init(InitArgs),
@@ -78,6 +78,7 @@ pub enum Mode {
   assay run --prompt v1 --prompt v2 --trials 3 --mode record
   assay run --answers drafts.jsonl --no-dbt    judge a file of answers without running dbt
   assay run --baseline latest --mode auto      exit 1 when a prompt version is worse than in the last run
+  assay run --engine v2 --audit 10             the Rust dbt, every tenth candidate checked by dbt 1.x
   assay run --shard 1/4 --out reports/shard-1  a quarter of the cases, on one of four machines
   assay run --resume 2026-11-24T09-30-00       finish an interrupted run")]
 pub struct RunArgs {
@@ -103,7 +104,13 @@ pub struct RunArgs {
     /// baseline:shuffled-golden.
     #[arg(long, value_name = "FILE")]
     pub answers: Option<String>,
-    /// Candidates judged at a time [default: one a core].
+    /// Who builds the candidates [default: dbt.engine of the configuration].
+    #[arg(long, value_enum, conflicts_with = "no_dbt")]
+    pub engine: Option<EngineArg>,
+    /// Let another engine judge this share of the candidates too, and report where the two differ.
+    #[arg(long, value_name = "PERCENT", conflicts_with = "no_dbt", value_parser = percent)]
+    pub audit: Option<f64>,
+    /// Candidates under way at a time; how many processes judge them is dbt.workers [default: 16].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Judge part i of n of the cases.
@@ -121,6 +128,28 @@ pub struct RunArgs {
     /// Folder for this run's results and reports; the history is left alone [default: reports/runs/ID].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Who builds the candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineArg {
+    /// The cheapest that is right for the project.
+    Auto,
+    /// dbt compiles in batches, DuckDB executes; what is not simple is left to v1.
+    Exec,
+    /// dbt-core 1.x in warm processes.
+    V1,
+    /// dbt-core 2.x, a process for each candidate; installed on first use.
+    V2,
+    /// Nobody: static checks only.
+    None,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0 to 100 is needed".to_owned()),
+    }
 }
 
 /// `assay init`.

@@ -72,7 +72,7 @@ impl Default for Paths {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Run {
-    /// Candidates judged at a time; 0: one a core.
+    /// Candidates under way at a time.
     pub jobs: usize,
     /// Repeats of each case and prompt version.
     pub trials: u32,
@@ -86,7 +86,7 @@ pub struct Run {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { jobs: 0, trials: 1, baseline: String::new(), floor: 0.0, max_errored: 0.05 }
+        Self { jobs: 16, trials: 1, baseline: String::new(), floor: 0.0, max_errored: 0.05 }
     }
 }
 
@@ -130,6 +130,10 @@ pub enum EngineChoice {
     Auto,
     /// Warm dbt-core 1.x workers.
     V1,
+    /// The Rust dbt, dbt-core 2.x: a process for each candidate.
+    V2,
+    /// Compiled by dbt in batches, executed by DuckDB; what is not simple is left to `v1`.
+    Exec,
     /// No dbt: static checks only.
     None,
 }
@@ -144,13 +148,21 @@ pub struct Dbt {
     pub workers: usize,
     /// Wall clock for building one candidate, seconds.
     pub timeout_seconds: u64,
-    /// Memory for one dbt process, MiB.
+    /// Memory for one dbt process, MiB: its address space is twice that, the database gets a quarter.
     pub memory_mb: u64,
+    /// Share of the candidates that another engine judges too, percent.
+    pub audit_percent: f64,
 }
 
 impl Default for Dbt {
     fn default() -> Self {
-        Self { engine: EngineChoice::Auto, workers: 0, timeout_seconds: 60, memory_mb: 2048 }
+        Self {
+            engine: EngineChoice::Auto,
+            workers: 0,
+            timeout_seconds: 60,
+            memory_mb: 2048,
+            audit_percent: 0.0,
+        }
     }
 }
 

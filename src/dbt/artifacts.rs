@@ -75,6 +75,54 @@ pub struct Config {
     pub enabled: Option<bool>,
     /// Of a test.
     pub severity: Option<String>,
+    /// Of a test: what is counted.
+    pub fail_calc: Option<String>,
+    /// Of a test.
+    pub warn_if: Option<String>,
+    /// Of a test.
+    pub error_if: Option<String>,
+    /// Of a test: most rows that are counted.
+    pub limit: Option<serde_json::Value>,
+    /// Of a test: its rows are kept in a table.
+    pub store_failures: Option<bool>,
+    /// Of a test: its rows are kept in a table or view.
+    pub store_failures_as: Option<String>,
+    /// Statements before the model.
+    #[serde(rename = "pre-hook")]
+    pub pre_hook: serde_json::Value,
+    /// Statements after the model.
+    #[serde(rename = "post-hook")]
+    pub post_hook: serde_json::Value,
+    /// SQL before the statement that builds the model.
+    pub sql_header: serde_json::Value,
+    /// Indexes on the table.
+    pub indexes: serde_json::Value,
+    /// Contract on the columns.
+    #[serde(deserialize_with = "or_default")]
+    pub contract: Contract,
+}
+
+impl Config {
+    /// Of a test: whether it fails, or warns, exactly when it finds a row.
+    pub fn is_usual_test(&self) -> bool {
+        let is = |value: &Option<String>, usual: &str| value.as_deref().is_none_or(|value| value == usual);
+        is(&self.fail_calc, "count(*)")
+            && is(&self.warn_if, "!= 0")
+            && is(&self.error_if, "!= 0")
+            && self.limit.is_none()
+            && self.store_failures != Some(true)
+            && self.store_failures_as.is_none()
+            && self.sql_header.is_null()
+    }
+}
+
+/// A model's contract.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Contract {
+    /// Whether its columns are held to it.
+    #[serde(deserialize_with = "or_default")]
+    pub enforced: bool,
 }
 
 /// What a node reads.

@@ -177,7 +177,13 @@ mod tests {
 
     #[test]
     fn what_is_not_a_schema_is_left_alone() {
-        for text in ["", "models: [", "models: 3", "- a", "models: [{name: m, columns: 1, tests: [[1], {a: 1, b: 2}]}]"] {
+        for text in [
+            "",
+            "models: [",
+            "models: 3",
+            "- a",
+            "models: [{name: m, columns: 1, tests: [[1], {a: 1, b: 2}]}]",
+        ] {
             for style in [TestStyle::Tests, TestStyle::Flat, TestStyle::Arguments] {
                 assert_eq!(style.rewrite(text), None, "{text}");
             }

@@ -155,7 +155,7 @@ pub async fn execute(
         filters: filters(&request),
         versions,
         hashes: [("contract".to_owned(), short_hash(CONTRACT_JSON.as_bytes()))].into(),
-        notes: untooled.into_iter().chain(stale).collect(),
+        notes: untooled.into_iter().chain(stale).chain(audits(&outcome.results)).collect(),
         commit: head.as_ref().map(|head| head.commit.clone()),
         branch: head.as_ref().and_then(|head| head.branch.clone()),
         dirty: head.is_some_and(|head| head.dirty),
@@ -288,6 +288,14 @@ fn find_baseline(
                 .into())
         }
     }
+}
+
+/// What a reader of the report has to know about the second engine, where one was asked.
+fn audits(results: &[CaseResult]) -> Option<String> {
+    let audits: Vec<_> = results.iter().filter_map(|result| result.audit.as_ref()).collect();
+    let differ = audits.iter().filter(|audit| !audit.disagreements.is_empty()).count();
+    let (audited, all) = (audits.len(), results.len());
+    (audited > 0).then(|| format!("a second engine judged {audited} of {all} results too, and disagrees on {differ}"))
 }
 
 /// Everything that decides a result, so that a resumed run cannot mix two judges or two suites.

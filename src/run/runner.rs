@@ -123,7 +123,7 @@ async fn judge_cell(
                 case,
                 &cell,
                 None,
-                Assessment { checks: Vec::new(), golden: None, candidate: None },
+                Assessment { checks: Vec::new(), golden: None, candidate: None, engine: None, audit: None },
             );
         }
         Err(fault) => return errored(case, &cell, &fault),
@@ -153,6 +153,8 @@ fn panicked(case: &Case, cell: &Cell, error: tokio::task::JoinError) -> CaseResu
 fn result_of(case: &Case, cell: &Cell, answer: Option<Answer>, assessment: Assessment) -> CaseResult {
     let mut result = CaseResult::new(&case.id, &cell.prompt, cell.trial, assessment.checks);
     result.golden = assessment.golden;
+    result.engine = assessment.engine.map(str::to_owned);
+    result.audit = assessment.audit;
     result.tags.clone_from(&case.tags);
     result.cluster.clone_from(&case.cluster);
     if let Some(answer) = answer {
@@ -197,7 +199,7 @@ mod tests {
                 stop.send(true).unwrap();
             }
             let checks = CheckId::ALL.into_iter().map(CheckResult::passed).collect();
-            Assessment { checks, golden: None, candidate: None }
+            Assessment { checks, golden: None, candidate: None, engine: None, audit: None }
         }
     }
 

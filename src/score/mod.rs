@@ -11,7 +11,7 @@ mod summary;
 use serde::{Deserialize, Serialize};
 
 pub use self::summary::{Cost, Latency, Price, PromptScore, Tally, Tokens, slices};
-use crate::check::outcome::{CheckId, CheckResult, Outcome};
+use crate::check::outcome::{Audit, CheckId, CheckResult, Outcome};
 use crate::generate::answers::{ToolCallRecord, Usage};
 use crate::sql::Comparison;
 
@@ -76,6 +76,12 @@ pub struct CaseResult {
     /// `stop`, `length`, `refusal`, ...: how the answer ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
+    /// `exec`, `v1`, `v2`: the engine that built it; absent when it was not built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// What another engine says, where the run asked one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
 }
 
 impl CaseResult {
@@ -106,6 +112,8 @@ impl CaseResult {
             answer: None,
             tool_calls: Vec::new(),
             finish_reason: None,
+            engine: None,
+            audit: None,
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod dbt;
 pub mod duckdb;
 pub mod environment;
+pub mod executor;
 pub mod git;
 pub mod lint;
 pub mod process;

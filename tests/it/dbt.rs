@@ -78,6 +78,8 @@ async fn builder(engine: &str) -> Builder {
     let limits = BuildLimits { cpu: seconds(6), wall: seconds(600), ..BuildLimits::default() };
     let engines = match engine {
         "v2" => Engines::v2(&tools, &super::tool::v2(), 2, &limits),
+        "exec" => Engines::v1(&tools, 2, &limits).with_exec(&tools, None),
+        "exec-v2" => Engines::v1(&tools, 2, &limits).with_exec(&tools, Some(&super::tool::v2())),
         _ => Engines::v1(&tools, 2, &limits),
     };
     Builder::new(&root, project, &engines, &|_| {}).await.expect("the project builds")
@@ -169,9 +171,22 @@ fn every_failure_is_named(shop: &'static Builder) {
             let found = verdict(&report);
             if found != (*step, *outcome, *class) {
                 wrong.push(format!(
-                    "{name}: {found:?}\n  {:#?}\n  {:#?}\n  {:#?}",
-                    report.compile, report.run, report.tests
+                    "{name} ({}): {found:?}\n  {:#?}\n  {:#?}\n  {:#?}",
+                    report.engine, report.compile, report.run, report.tests
                 ));
+            }
+            // What is simple is done the cheap way, where that is there.
+            let simple = [
+                "good",
+                "no tests",
+                "sql syntax",
+                "missing column",
+                "test fails",
+                "test warns",
+                "test cannot run",
+            ];
+            if simple.contains(name) && shop.is_quick() && report.engine != "exec" {
+                wrong.push(format!("{name}: judged by {}", report.engine));
             }
             for message in [&report.compile.message, &report.run.message, &report.tests.message] {
                 assert!(
@@ -187,6 +202,17 @@ fn every_failure_is_named(shop: &'static Builder) {
 #[test]
 fn every_failure_is_named_on_v1() {
     every_failure_is_named(RUNTIME.block_on(shop()));
+}
+
+#[test]
+fn every_failure_is_named_on_exec() {
+    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("exec")))));
+}
+
+#[test]
+#[ignore = "installs the second engine: cargo test --test it -- --ignored on_v2"]
+fn every_failure_is_named_on_exec_with_v2() {
+    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("exec-v2")))));
 }
 
 #[test]

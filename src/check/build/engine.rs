@@ -60,17 +60,14 @@ impl Engine {
         );
         arguments.extend(["--profiles-dir".into(), call.profiles.display().to_string()]);
         arguments.extend(["--no-send-anonymous-usage-stats", "--no-version-check"].map(str::to_owned));
-        let job = |arguments| Job {
-            directory: call.directory.clone(),
-            arguments,
-            wall: call.wall,
-            cpu: call.cpu,
-        };
+        let job =
+            |arguments| Job { directory: call.directory.clone(), arguments, wall: call.wall, cpu: call.cpu };
         let (end, events) = match self {
             Self::V1(pool) => {
                 let log = call.directory.join("logs").join("dbt.log");
                 let before = fs_err::metadata(&log).map_or(0, |file| file.len());
-                let options = ["--log-level", "none", "--log-level-file", "info", "--log-format-file", "json"];
+                let options =
+                    ["--log-level", "none", "--log-level-file", "info", "--log-format-file", "json"];
                 arguments.extend(options.map(str::to_owned));
                 arguments.push("--no-use-colors-file".into());
                 let answer = pool.run(&job(arguments)).await;
@@ -135,7 +132,14 @@ impl CallEnd {
 /// The Rust dbt reports a test that could not run as one that found a row, and a unit test that found a difference as one
 /// that could not run; its log lines tell them apart.
 fn say_as_v1_does(results: &mut RunResults, events: &[Event]) {
+    // It drops columns that an input does not have, and runs the rest.
+    let fixture = events.iter().find(|event| event.info.msg.contains(" of unit test fixture for "));
     for result in &mut results.results {
+        if let Some(event) = fixture.filter(|_| result.unique_id.starts_with("unit_test.")) {
+            result.status = Status::Error;
+            result.message = event.info.msg.trim_start_matches("[warning]: ").to_owned();
+            continue;
+        }
         let start = format!("[error]: Error materializing test {} (", result.unique_id);
         let event = events.iter().find(|event| event.info.msg.starts_with(&start));
         match (&result.status, event) {

@@ -8,6 +8,7 @@ use super::engine::Engine;
 use crate::dbt::style::TestStyle;
 use crate::tool::dbt::Pool;
 use crate::tool::environment::{Tools, v2};
+use crate::tool::executor::Executor;
 use crate::tool::process::Limits;
 use crate::tool::v2::RustDbt;
 
@@ -21,6 +22,8 @@ pub struct Engines {
     /// Children at a time.
     pub(super) workers: usize,
     pub(super) limits: BuildLimits,
+    /// The cheap way: what executes, and what may compile for it, the cheaper first.
+    pub(super) exec: Option<(Arc<Executor>, Vec<Dbt>)>,
 }
 
 /// A dbt with what must be known about it.
@@ -42,19 +45,29 @@ impl Engines {
             version: format!("{} {} {}", versions.dbt_core, versions.dbt_duckdb, versions.duckdb),
             style: TestStyle::of_version(&versions.dbt_core),
         };
-        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone() }
+        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), exec: None }
     }
 
     /// dbt-core 2.x, at most `workers` processes at a time.
     pub fn v2(tools: &Tools, rust: &v2::V2, workers: usize, limits: &BuildLimits) -> Self {
-        let dbt =
-            RustDbt::new(rust.binary.clone(), rust.library.clone(), workers, limits.of_process());
+        let dbt = RustDbt::new(rust.binary.clone(), rust.library.clone(), workers, limits.of_process());
         let authority = Dbt {
             engine: Engine::V2(Arc::new(dbt)),
             version: format!("{} {}", v2::VERSION, v2::DUCKDB),
             style: TestStyle::Arguments,
         };
-        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone() }
+        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), exec: None }
+    }
+
+    /// With the cheap way before it: compiled in batches by `rust`, where it is there and reads the project, else by the
+    /// authority; executed by DuckDB.
+    #[must_use]
+    pub fn with_exec(mut self, tools: &Tools, rust: Option<&v2::V2>) -> Self {
+        let executor = Executor::new(tools.python.clone(), self.workers, self.limits.of_process());
+        let rust = rust.map(|rust| Self::v2(tools, rust, self.workers, &self.limits).authority);
+        let compilers = rust.into_iter().chain([self.authority.clone()]).collect();
+        self.exec = Some((Arc::new(executor), compilers));
+        self
     }
 
     /// `v1` or `v2`.

@@ -20,6 +20,10 @@ pub(super) struct Results {
 }
 
 impl Results {
+    pub(super) fn new(manifest: Manifest, results: RunResults, compiled: BTreeMap<String, String>) -> Self {
+        Self { manifest: Some(manifest), results, compiled }
+    }
+
     /// Reads the artifacts, unless dbt was killed: then what lies there may be half written.
     pub(super) fn read(project: &Path, end: &CallEnd) -> Self {
         if !matches!(end.end, End::Finished(_)) {
@@ -70,11 +74,22 @@ pub(super) fn judge(
     upstream: &BTreeMap<String, String>,
     engine: &'static str,
 ) -> BuildReport {
+    match end.failure(call) {
+        Some(failure) => BuildReport::stopped(reached(end, &failure), failure, engine),
+        None => of_results(request, results, tests, upstream, engine),
+    }
+}
+
+/// The verdict on what a call left behind.
+pub(super) fn of_results(
+    request: &BuildRequest,
+    results: &Results,
+    tests: &[String],
+    upstream: &BTreeMap<String, String>,
+    engine: &'static str,
+) -> BuildReport {
     let stopped =
         |gate, class, message: String| BuildReport::stopped(gate, Failure::new(class, message), engine);
-    if let Some(failure) = end.failure(call) {
-        return BuildReport::stopped(reached(end, &failure), failure, engine);
-    }
     let Some(manifest) = &results.manifest else {
         return stopped(Gate::Compile, FailureClass::Infra, "dbt wrote no manifest".into());
     };

@@ -7,6 +7,7 @@ pub mod classify;
 pub mod columns;
 mod engine;
 mod engines;
+mod exec;
 mod judge;
 mod row_script;
 pub mod rows;
@@ -29,6 +30,7 @@ use crate::diagnostic::Diagnostic;
 use classify::{Failure, FailureClass};
 use engine::Call;
 pub use engines::Engines;
+use exec::Exec;
 use rows::Duckdb;
 use template::Template;
 pub use workspace::Workspace;
@@ -219,6 +221,7 @@ pub struct Builder {
     project: Project,
     template: Template,
     engines: Engines,
+    exec: Option<Exec>,
     duckdb: Duckdb,
     work: WorkRoot,
 }
@@ -239,12 +242,18 @@ impl Builder {
         let engines = engines.clone();
         let template = Template::prepare(root, &project, &engines, progress).await?;
         let duckdb = Duckdb::new(&engines.duckdb, engines.workers);
-        Ok(Self { project, template, engines, duckdb, work })
+        let exec = Exec::new(&project, &template, &engines, &work).await;
+        Ok(Self { project, template, engines, exec, duckdb, work })
     }
 
     /// The `duckdb` command, for comparing rows of finished builds.
     pub fn duckdb(&self) -> &Duckdb {
         &self.duckdb
+    }
+
+    /// Whether simple candidates are built without dbt's own run.
+    pub fn is_quick(&self) -> bool {
+        self.exec.is_some()
     }
 
     /// The project.
@@ -294,11 +303,20 @@ impl Builder {
         if let Some(failure) = unusable(request) {
             return stopped(failure);
         }
-        let workspace = match self.prepare(request).await {
-            Ok(workspace) => workspace,
-            Err(why) => return stopped(Failure::new(FailureClass::Infra, why)),
+        let quick = match &self.exec {
+            Some(exec) => {
+                let golden = self.golden(request);
+                exec.build(request, &self.template, &self.engines, &self.work, golden).await
+            }
+            None => None,
         };
-        let mut report = self.run_dbt(request, &workspace).await;
+        let (mut report, workspace) = match quick {
+            Some(quick) => quick,
+            None => match self.prepare(request).await {
+                Ok(workspace) => (self.run_dbt(request, &workspace).await, workspace),
+                Err(why) => return stopped(Failure::new(FailureClass::Infra, why)),
+            },
+        };
         for step in [&mut report.compile, &mut report.run, &mut report.tests] {
             step.message = workspace.anonymous(&step.message);
         }
@@ -333,15 +351,20 @@ impl Builder {
         Ok(workspace)
     }
 
-    async fn drop_golden(&self, request: &BuildRequest, workspace: &Workspace) -> Result<(), String> {
+    /// Relations of what is taken out.
+    fn golden(&self, request: &BuildRequest) -> Vec<String> {
         let summary = &self.template.summary;
-        let relations: Vec<String> = request
+        request
             .remove
             .iter()
             .chain([&request.sql_path])
             .filter_map(|path| summary.files.get(path.to_string_lossy().as_ref()))
             .filter_map(|id| summary.relations.get(id).cloned())
-            .collect();
+            .collect()
+    }
+
+    async fn drop_golden(&self, request: &BuildRequest, workspace: &Workspace) -> Result<(), String> {
+        let relations = self.golden(request);
         match relations.is_empty() {
             true => Ok(()),
             false => self.duckdb.drop_relations(&workspace.database(), &relations).await,
@@ -421,7 +444,16 @@ impl Builder {
                 let call = self.call(workspace, "run", request, &[]);
                 let end = self.engines.authority.engine.call(&call).await;
                 let results = judge::Results::read(&workspace.project(), &end);
-                judge::judge(request, &end, &call, &results, &[], &self.template.summary.failed, self.engines.name()).run
+                judge::judge(
+                    request,
+                    &end,
+                    &call,
+                    &results,
+                    &[],
+                    &self.template.summary.failed,
+                    self.engines.name(),
+                )
+                .run
             }
         };
         report.second_run = Some(SecondRun { run, database: workspace.database() });

@@ -112,7 +112,7 @@ fn is_left_out(path: &Path) -> bool {
 
 /// The profile: a database of its own beside the project, locked down for candidates (`locked`). Identical for all
 /// candidates, since dbt parses everything anew when it differs.
-fn profile(project: &Project, engine: &Engine, limits: &BuildLimits, locked: bool) -> String {
+pub(super) fn profile(project: &Project, engine: &Engine, limits: &BuildLimits, locked: bool) -> String {
     let mut options = vec![
         ("memory_limit", format!("'{}MB'", limits.duckdb_memory >> 20)),
         ("threads", "'1'".to_owned()),
@@ -139,20 +139,14 @@ fn profile(project: &Project, engine: &Engine, limits: &BuildLimits, locked: boo
             options.push(("lock_configuration", "'true'".into()));
         }
     }
-    let options: String =
-        options.iter().map(|(name, value)| format!("        {name}: {value}\n")).collect();
+    let options: String = options.iter().map(|(name, value)| format!("        {name}: {value}\n")).collect();
     let name = serde_json::Value::from(project.profile.as_str());
     format!(
         "{name}:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: {DATABASE}\n      schema: main\n      threads: 1\n      {section}:\n{options}"
     )
 }
 
-async fn make(
-    dir: &Path,
-    project: &Project,
-    engines: &Engines,
-    locked: &str,
-) -> Result<Summary, Diagnostic> {
+async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) -> Result<Summary, Diagnostic> {
     let (engine, limits) = (&engines.authority.engine, &engines.limits);
     let fault = |error: io::Error| Diagnostic::new("E_WORKSPACE", error.to_string());
     let place = || Place::file(project.root.join("dbt_project.yml"));

@@ -14,11 +14,12 @@ use crate::generate::probe::{ProbeStatus, Probed, probe as probe_provider};
 use crate::generate::profile::Profile;
 use crate::generate::secrets::Environment;
 use crate::suite::prompts;
-use crate::tool::environment::{Status, probe};
+use crate::tool::environment::{Status, ensure, probe, v2};
 
 /// `assay doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  assay doctor --install v2                               the second engine, dbt-core 2.x (72 MB), then the tools
   assay doctor                                            the tools
   assay doctor --provider openai --model gpt-4.1          eight small requests: what the server honours")]
 pub struct DoctorArgs {
@@ -28,18 +29,33 @@ pub struct DoctorArgs {
     /// Model to probe with [default: that of the first prompt version with this provider].
     #[arg(long, value_name = "NAME", requires = "provider")]
     model: Option<String>,
+    /// Install something that no run needs, then look.
+    #[arg(long, value_enum, value_name = "TOOL", conflicts_with = "provider")]
+    install: Option<Installable>,
 }
 
-/// Looks and reports; installs nothing. Works without a configuration.
+/// What can be installed beside what every run needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Installable {
+    /// The Rust dbt (dbt-core 2.x) with its DuckDB driver: the second engine, a download of 72 MB.
+    V2,
+}
+
+/// Looks and reports; installs only what it is asked to. Works without a configuration.
 ///
 /// # Errors
-/// A configuration that is there and wrong.
+/// A configuration that is there and wrong; an installation that fails.
 pub fn run(path: &Path, args: &DoctorArgs) -> anyhow::Result<Exit> {
     if let Some(name) = &args.provider {
         return provider(path, name, args.model.as_deref());
     }
     let config = if path.exists() { Config::load(Some(path))? } else { Config::default() };
     let root = if config.root.as_os_str().is_empty() { Path::new(".") } else { &config.root };
+    if args.install == Some(Installable::V2) {
+        let installed = ensure(root, &existing_tools(&config), &|line| output::talk(line))
+            .and_then(|tools| v2::ensure(root, &tools.python, &|line| output::talk(line)));
+        installed.map_err(|error| Diagnostics::from(error.diagnostic()))?;
+    }
     let report = probe(root, &existing_tools(&config));
     let rows = report.entries.iter().map(|entry| {
         let mark = match entry.status {

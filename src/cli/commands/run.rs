@@ -6,10 +6,10 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use crate::cli::args::{Mode, RunArgs};
+use crate::cli::args::{EngineArg, Mode, RunArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{output, progress};
-use crate::config::Config;
+use crate::config::{Config, EngineChoice};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::generate;
 use crate::generate::profile::all_secrets;
@@ -24,6 +24,18 @@ use crate::suite::{Case, Filter};
 /// # Errors
 /// Faults in what was given, and files that cannot be written.
 pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
+    let mut config = config.clone();
+    if let Some(engine) = args.engine {
+        config.dbt.engine = match engine {
+            EngineArg::Auto => EngineChoice::Auto,
+            EngineArg::Exec => EngineChoice::Exec,
+            EngineArg::V1 => EngineChoice::V1,
+            EngineArg::V2 => EngineChoice::V2,
+            EngineArg::None => EngineChoice::None,
+        };
+    }
+    config.dbt.audit_percent = args.audit.unwrap_or(config.dbt.audit_percent);
+    let config = &config;
     let request = request(config, args)?;
     let folder = request.folder.clone();
     let resume = resume_command(&folder);
@@ -47,6 +59,7 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
         output::talk(&format!("{} results are kept; finish with:\n  {resume}", run.results.len()));
         return Ok(Exit::Interrupted);
     }
+    show_disagreements(&run);
     let report = record(config, run, args.out.is_none())?;
     let secrets = all_secrets(config, &Environment::load(&config.root));
     super::report::write(&folder, "report.json", &report.to_json(), &secrets)?;
@@ -95,16 +108,11 @@ fn request(config: &Config, args: &RunArgs) -> anyhow::Result<Request> {
         prompts: args.prompt.clone(),
         trials: args.trials.unwrap_or(config.run.trials),
         source,
-        jobs: args.jobs.map(usize::from).unwrap_or_else(|| cores_unless(config.run.jobs)),
+        jobs: args.jobs.map_or(config.run.jobs, usize::from),
         shard: args.shard,
         folder,
         tools: !args.no_dbt,
     })
-}
-
-/// A count from the configuration, 0 meaning one a core.
-fn cores_unless(count: usize) -> usize {
-    if count > 0 { count } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run begins now; everything below is told the time")]
@@ -115,6 +123,26 @@ fn now() -> Timestamp {
 /// Sortable by time, and unique to the millisecond.
 fn new_id(started: Timestamp) -> String {
     started.strftime("%Y-%m-%dT%H-%M-%S-%3f").to_string()
+}
+
+/// Where two engines differ, one of them is wrong: that is said at once.
+fn show_disagreements(run: &Run) {
+    for result in &run.results {
+        let Some(audit) = &result.audit else { continue };
+        let judge = result.engine.as_deref().unwrap_or("none");
+        for differs in &audit.disagreements {
+            output::talk(&format!(
+                "engines disagree on {} of {} {} #{}: {judge} says {}, {} says {}",
+                differs.check,
+                result.case,
+                result.prompt,
+                result.trial,
+                differs.judged,
+                audit.engine,
+                differs.other
+            ));
+        }
+    }
 }
 
 fn resume_command(folder: &Path) -> String {

@@ -130,6 +130,11 @@ function meaning(golden) {
     cover && h("ul", { class: "plain" }, h("li", {}, `tried on ${cover.databases} databases, ${cover.non_empty} with rows; they tell ${cover.mutants_killed} of ${cover.mutants} altered goldens apart`)));
 }
 
+function audited(audit) {
+  const differs = audit.disagreements.map((d) => `${d.check}: ${d.other} instead of ${d.judged}`);
+  return `${audit.engine}, ` + (differs.length ? `which disagrees: ${differs.join("; ")}` : "which agrees");
+}
+
 function usage(result) {
   const rows = [];
   const add = (name, value) => { if (value !== null && value !== undefined) rows.push(h("dt", {}, name), h("dd", {}, String(value))); };
@@ -140,6 +145,8 @@ function usage(result) {
   add("tokens out", u.output);
   add("of these reasoning", u.reasoning || null);
   add("ended by", result.finish);
+  add("built by", result.engine);
+  if (result.audit) add("audited by", audited(result.audit));
   if (result.score != null) add("score", result.score.toFixed(2));
   return rows.length ? section("Answer", h("dl", { class: "kv" }, rows)) : null;
 }

@@ -75,6 +75,8 @@ fn result(result: &CaseResult, case: Option<&CaseInfo>, texts: &mut Texts) -> Va
         "usage": result.usage,
         "latency": result.latency_ms,
         "finish": result.finish_reason,
+        "engine": result.engine,
+        "audit": result.audit,
         "tools": result.tool_calls,
         "notes": result.review_notes,
         "tags": result.tags,

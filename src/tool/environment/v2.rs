@@ -14,7 +14,8 @@ pub const VERSION: &str = "2.0.0a4";
 /// The version of DuckDB; must be that of the other tools, since they read the files that it writes.
 pub const DUCKDB: &str = "1.5.6";
 
-const REQUIREMENT: &str = "dbt-core==2.0.0a4 --hash=sha256:bb9524d16e83c389fdbc1cc06a5791a66c5c7c28d7914437afed307575b2e713\n";
+const REQUIREMENT: &str =
+    "dbt-core==2.0.0a4 --hash=sha256:bb9524d16e83c389fdbc1cc06a5791a66c5c7c28d7914437afed307575b2e713\n";
 const NPM_PACKAGE: &str = "@duckdb/node-bindings-linux-x64@1.5.6-r.1";
 /// BLAKE3 of `libduckdb.so` in that package.
 const LIBRARY_HASH: &str = "872dca2e156ff7b5cf600fae04978b54d65e5daefa23de8b74e0f26b2d01ad7b";

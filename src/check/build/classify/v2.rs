@@ -24,11 +24,15 @@ fn code_of(name: &str) -> Option<u32> {
 /// Without the words that every error of a kind starts with.
 fn strip_preamble(text: &str) -> String {
     let text = text.trim_start();
-    ["Failed to render SQL syntax error: ", "Failed to render SQL unknown function: ", "Failed to render SQL "]
-        .iter()
-        .find_map(|start| text.strip_prefix(start))
-        .unwrap_or(text)
-        .to_owned()
+    [
+        "Failed to render SQL syntax error: ",
+        "Failed to render SQL unknown function: ",
+        "Failed to render SQL ",
+    ]
+    .iter()
+    .find_map(|start| text.strip_prefix(start))
+    .unwrap_or(text)
+    .to_owned()
 }
 
 fn class_of(code: Option<u32>, text: &str) -> FailureClass {
@@ -65,10 +69,22 @@ mod tests {
     fn errors_are_told_apart_by_code_and_text() {
         let class = |message: &str| of_event(message).map(|failure| failure.class);
         for (message, expected) in [
-            ("[error] [SerializationError (dbt1013)]: YAML error: did not find\n  --> models/m.yml:2:1", FailureClass::YamlInvalid),
-            ("[error] [JinjaError (dbt1501)]: Failed to render SQL unknown function: Jinja macro or function `x` is unknown", FailureClass::UnknownMacro),
-            ("[error] [JinjaError (dbt1501)]: Failed to render SQL unknown function: Jinja macro or function `test_x` is unknown", FailureClass::UnknownTest),
-            ("[error] [DependencyNotFound (dbt1048)]: Source 'a.b' not found in project.", FailureClass::MissingSource),
+            (
+                "[error] [SerializationError (dbt1013)]: YAML error: did not find\n  --> models/m.yml:2:1",
+                FailureClass::YamlInvalid,
+            ),
+            (
+                "[error] [JinjaError (dbt1501)]: Failed to render SQL unknown function: Jinja macro or function `x` is unknown",
+                FailureClass::UnknownMacro,
+            ),
+            (
+                "[error] [JinjaError (dbt1501)]: Failed to render SQL unknown function: Jinja macro or function `test_x` is unknown",
+                FailureClass::UnknownTest,
+            ),
+            (
+                "[error] [DependencyNotFound (dbt1048)]: Source 'a.b' not found in project.",
+                FailureClass::MissingSource,
+            ),
             ("[error] [DbDriverFailed (dbt1308)]: Failed to load `duckdb` driver", FailureClass::Infra),
             ("[error] [New (dbt7777)]: something new", FailureClass::CompileRaise),
         ] {

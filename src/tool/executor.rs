@@ -1,0 +1,70 @@
+//! Warm processes that build a model and run its tests straight in DuckDB, without dbt: on a database of the candidate's
+//! own, with files, network and settings locked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::process::Limits;
+use super::worker::{Answer, Workers};
+
+/// What to build and test.
+#[derive(Debug, Clone, Serialize)]
+pub struct Job {
+    /// The database file.
+    pub database: PathBuf,
+    /// Options that it is opened with.
+    pub config: BTreeMap<&'static str, String>,
+    /// Quoted relations that are taken out first.
+    pub drop: Vec<String>,
+    /// The one `create` statement.
+    pub create: String,
+    /// The quoted relation that it makes.
+    pub relation: String,
+    /// One query each, with the number of failing rows in the first column of its only row.
+    pub tests: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Executed {
+    /// Why nothing was decided: a text is not one statement of its kind.
+    pub refused: Option<String>,
+    /// Why the model was not built.
+    pub error: Option<String>,
+    /// Seconds of building.
+    pub seconds: f64,
+    /// Columns of the relation: name and type.
+    pub columns: Vec<(String, String)>,
+    /// In the order of the job; none when the model was not built.
+    pub tests: Vec<TestExecuted>,
+}
+
+/// What came of a test.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TestExecuted {
+    /// Failing rows; `None` when it could not run.
+    pub failures: Option<i64>,
+    /// Why it could not run.
+    pub error: Option<String>,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// Warm processes.
+#[derive(Debug)]
+pub struct Executor(Workers);
+
+impl Executor {
+    /// At most `size` processes of a Python that holds `duckdb`, each under `limits`.
+    pub fn new(python: PathBuf, size: usize, limits: Limits) -> Self {
+        Self(Workers::new(python, include_str!("executor.py"), size, limits))
+    }
+
+    /// Runs a job in a free process, or waits for one.
+    pub async fn run(&self, job: &Job, wall: Duration, cpu: Duration) -> Answer<Executed> {
+        self.0.ask(job, wall, cpu).await
+    }
+}
