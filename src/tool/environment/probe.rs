@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::v2;
 use super::{EnvironmentError, Existing, check_managed, ensure, home, install};
 use crate::tool::process::{Limits, Program};
 
@@ -114,6 +115,18 @@ pub fn probe(root: &Path, existing: &Existing) -> Report {
             }
             Err(error) => report.fault("dbt", &error),
         }
+    }
+    match v2::find(root) {
+        Some(found) => {
+            let detail = format!("{} ({})", v2::VERSION, found.binary.display());
+            report.push("dbt-core 2", Status::Ok, detail, None);
+        }
+        None => report.push(
+            "dbt-core 2",
+            Status::Note,
+            "not installed: needed by `--engine v2`, and makes `auto` cheaper",
+            Some("`assay doctor --install v2`".into()),
+        ),
     }
     match Program::new("git").arg("--version").run_blocking(&Limits::wall(Duration::from_secs(10))) {
         Ok(finished) if finished.success() => {
