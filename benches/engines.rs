@@ -20,7 +20,8 @@ const UNDER_WAY: usize = 16;
 
 fn main() {
     let count = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
-    let tools = ensure(Path::new(env!("CARGO_MANIFEST_DIR")), &Existing::default(), &|_| {}).expect("the tools");
+    let tools =
+        ensure(Path::new(env!("CARGO_MANIFEST_DIR")), &Existing::default(), &|_| {}).expect("the tools");
     let rust = v2::find(Path::new(env!("CARGO_MANIFEST_DIR")));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let limits = BuildLimits::default();
@@ -35,10 +36,14 @@ fn main() {
     let mut say = |line: String| writeln!(out, "{line}").expect("stdout");
     say(format!("{count} candidates, {cores} workers, medians of {ROUNDS} rounds"));
     for (name, engines) in engines {
-        let mut rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|round| measure(&engines(), count, round)).collect();
+        let mut rounds: Vec<(f64, f64)> =
+            (0..ROUNDS).map(|round| measure(&engines(), count, round)).collect();
         rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (cpu, wall) = rounds[ROUNDS / 2];
-        say(format!("{name:<24} {cpu:.3} CPU s a candidate, {wall:.3} s wall, {} MiB in this process", memory()));
+        say(format!(
+            "{name:<24} {cpu:.3} CPU s a candidate, {wall:.3} s wall, {} MiB in this process",
+            memory()
+        ));
     }
     if rust.is_none() {
         say("v2 is not installed: `assay doctor --install v2`".to_owned());
@@ -47,8 +52,11 @@ fn main() {
 
 /// CPU and wall seconds a candidate.
 fn measure(engines: &Engines, count: usize, round: usize) -> (f64, f64) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().to_path_buf();
     write_project(&root.join("shop"));
@@ -92,7 +100,8 @@ fn cpu_time() -> f64 {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         let Ok(stat) = fs_err::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         let Some((_, fields)) = stat.rsplit_once(')') else { continue };
-        let fields: Vec<i64> = fields.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let fields: Vec<i64> =
+            fields.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
         if pid == own {
             // utime, stime, and both of the children that were waited for.
             ticks += fields[11..15].iter().sum::<i64>();
@@ -141,17 +150,31 @@ fn write_project(root: &Path) {
     let day = |n: usize| format!("2026-{:02}-{:02}", n % 12 + 1, n % 28 + 1);
     let seeds = [
         ("guests", rows("guest_id,name", 200, &|n| format!("{n},Guest {n}"))),
-        ("visits", rows("visit_id,guest_id,visited_on", 2000, &|n| format!("{n},{},{}", n % 200 + 1, day(n)))),
-        ("lines", rows("line_id,visit_id,dish_id,price", 4000, &|n| format!("{n},{},{},{}", n % 1900 + 1, n % 30 + 1, n % 17 + 2))),
+        (
+            "visits",
+            rows("visit_id,guest_id,visited_on", 2000, &|n| format!("{n},{},{}", n % 200 + 1, day(n))),
+        ),
+        (
+            "lines",
+            rows("line_id,visit_id,dish_id,price", 4000, &|n| {
+                format!("{n},{},{},{}", n % 1900 + 1, n % 30 + 1, n % 17 + 2)
+            }),
+        ),
         ("dishes", rows("dish_id,dish", 30, &|n| format!("{n},Dish {n}"))),
         ("tables", rows("table_id,seats", 40, &|n| format!("{n},{}", n % 6 + 2))),
-        ("staff", rows("staff_id,role", 20, &|n| format!("{n},{}", if n % 2 == 0 { "cook" } else { "waiter" }))),
+        (
+            "staff",
+            rows("staff_id,role", 20, &|n| format!("{n},{}", if n % 2 == 0 { "cook" } else { "waiter" })),
+        ),
     ];
     let mut yaml = "models:\n".to_owned();
     for (name, csv) in seeds {
         let key = csv.split(',').next().unwrap_or_default().to_owned();
         write(format!("seeds/raw_{name}.csv"), csv);
-        write(format!("models/staging/stg_{name}.sql"), format!("select * from {{{{ ref('raw_{name}') }}}}\n"));
+        write(
+            format!("models/staging/stg_{name}.sql"),
+            format!("select * from {{{{ ref('raw_{name}') }}}}\n"),
+        );
         yaml.push_str(&format!(
             "  - name: stg_{name}\n    columns:\n      - {{name: {key}, data_tests: [unique, not_null]}}\n"
         ));
@@ -159,12 +182,24 @@ fn write_project(root: &Path) {
     write("models/staging/staging.yml".into(), yaml);
     let marts = [
         ("fct_visits", "visit_id", "select visit_id, guest_id from {{ ref('stg_visits') }}"),
-        ("fct_lines", "line_id", "select l.*, v.guest_id from {{ ref('stg_lines') }} l join {{ ref('stg_visits') }} v using (visit_id)"),
-        ("dim_guests", "guest_id", "select g.*, count(visit_id) as visits from {{ ref('stg_guests') }} g left join {{ ref('stg_visits') }} using (guest_id) group by all"),
+        (
+            "fct_lines",
+            "line_id",
+            "select l.*, v.guest_id from {{ ref('stg_lines') }} l join {{ ref('stg_visits') }} v using (visit_id)",
+        ),
+        (
+            "dim_guests",
+            "guest_id",
+            "select g.*, count(visit_id) as visits from {{ ref('stg_guests') }} g left join {{ ref('stg_visits') }} using (guest_id) group by all",
+        ),
         ("dim_dishes", "dish_id", "select * from {{ ref('stg_dishes') }}"),
         ("dim_tables", "table_id", "select * from {{ ref('stg_tables') }}"),
         ("dim_staff", "staff_id", "select * from {{ ref('stg_staff') }}"),
-        ("days", "visited_on", "select visited_on, count(*) as visits from {{ ref('stg_visits') }} group by all"),
+        (
+            "days",
+            "visited_on",
+            "select visited_on, count(*) as visits from {{ ref('stg_visits') }} group by all",
+        ),
     ];
     let mut yaml = "models:\n".to_owned();
     for (name, key, sql) in marts {

@@ -24,6 +24,9 @@ pub const REQUIREMENTS: &str = include_str!("requirements.txt");
 const DBT_AT_LEAST: (u32, u32) = (1, 6);
 const DBT_BELOW: (u32, u32) = (1, 13);
 
+/// The first DuckDB whose command is a package of its own.
+const FIRST_COMMAND: [u32; 3] = [1, 4, 4];
+
 /// Python versions that the lock file covers: at least this, and below [`PYTHON_BELOW`].
 const PYTHON_AT_LEAST: (u32, u32) = (3, 10);
 const PYTHON_BELOW: (u32, u32) = (3, 14);
@@ -287,7 +290,7 @@ fn tools(
             });
         }
     };
-    if cli != library {
+    if !fits(&cli, &library) {
         return Err(EnvironmentError::Duckdb {
             what: format!(
                 "the duckdb command is {cli}, but dbt writes its files with duckdb {library} in {place}"
@@ -304,6 +307,15 @@ fn tools(
         sqruff: get("sqruff"),
     };
     Ok(Tools { python, duckdb, versions, managed })
+}
+
+/// Whether this `duckdb` command may read what dbt writes with that `duckdb` package: it has the same version. There is no
+/// package of the command for the oldest ones; a newer command reads their files.
+fn fits(command: &str, package: &str) -> bool {
+    let number =
+        |version: &str| -> Vec<u32> { version.split('.').map(|part| part.parse().unwrap_or(0)).collect() };
+    command == package
+        || (number(package) < FIRST_COMMAND.to_vec() && number(command) >= FIRST_COMMAND.to_vec())
 }
 
 fn command_version(duckdb: &Path) -> Result<String, EnvironmentError> {
@@ -373,6 +385,19 @@ fn bundled_duckdb(site: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_reads_what_dbt_writes() {
+        for (command, package, expected) in [
+            ("1.5.6", "1.5.6", true),
+            ("1.5.6", "1.4.4", false),
+            ("1.4.4", "1.5.6", false),
+            ("1.4.4", "1.1.3", true),
+            ("1.2.0", "1.1.3", false),
+        ] {
+            assert_eq!(fits(command, package), expected, "{command} {package}");
+        }
+    }
 
     #[test]
     fn the_lock_file_pins_one_duckdb_version_and_hashes_everything() {

@@ -75,6 +75,44 @@ fn every_hand_written_answer_is_judged_as_expected() {
     assert!(wrong.is_empty(), "{} of {seen} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Every engine judges the example alike: an audit of everything finds no difference.
+#[test]
+fn the_engines_agree_on_the_example() {
+    let arguments = ["--answers", "evals/answers-by-hand.jsonl", "--engine", "exec", "--audit", "100"];
+    agree(&run(&arguments), "v1");
+}
+
+#[test]
+#[ignore = "installs the second engine: cargo test --test it -- --ignored on_v2"]
+fn the_engines_agree_on_the_example_on_v2() {
+    super::tool::v2();
+    let arguments = ["--answers", "evals/answers-by-hand.jsonl", "--engine", "v2", "--audit", "100"];
+    agree(&run(&arguments), "v1");
+    // What was there before the second engine was installed compiles with it now.
+    let arguments = ["--answers", "evals/answers-by-hand.jsonl", "--engine", "auto", "--audit", "100"];
+    agree(&run(&arguments), "v1");
+}
+
+fn agree(report: &Value, other: &str) {
+    let mut audited = 0;
+    for result in results(report) {
+        let (case, prompt) = (text(result, "case"), text(result, "prompt"));
+        if result["engine"].is_null() {
+            continue;
+        }
+        audited += 1;
+        assert_eq!(result["audit"]["engine"], other, "{case} {prompt} was not audited");
+        let differ = &result["audit"]["disagreements"];
+        assert_eq!(
+            differ.as_array().map(Vec::len),
+            Some(0),
+            "{case} {prompt} by {}: {differ}",
+            result["engine"]
+        );
+    }
+    assert!(audited > 20, "{audited}");
+}
+
 /// A check never contradicts the SQL verdict: what is proved equal has the same rows.
 #[test]
 fn no_verdict_contradicts_the_rows() {

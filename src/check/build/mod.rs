@@ -390,7 +390,12 @@ impl Builder {
         let mut results = judge::Results::read(&workspace.project(), &end);
         if results.was_skipped_by_unit_test() {
             // dbt does not build a model whose unit tests fail; its rows and data tests still say something.
-            let again = self.call(workspace, "build", request, &["--exclude-resource-type", "unit_test"]);
+            let again = self.call(
+                workspace,
+                "build",
+                request,
+                &["--resource-type", "model", "--resource-type", "test"],
+            );
             let end = self.engines.authority.engine.call(&again).await;
             results.add_without_unit_tests(judge::Results::read(&workspace.project(), &end));
         }

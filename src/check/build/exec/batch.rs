@@ -21,9 +21,6 @@ use crate::tool::worker::End;
 /// Candidates in one call.
 const LARGEST: usize = 64;
 
-/// Calls for one batch: each names candidates that stop it, and is made again without them.
-const CALLS: usize = 3;
-
 /// Compiles batches of candidates of one project.
 #[derive(Debug)]
 pub(super) struct Batches {
@@ -110,10 +107,8 @@ impl Batches {
             .filter_map(|(i, request)| Some((i, Placed::new(request, &format!("{mark}n{i}x"), self)?)))
             .collect();
         let mut out: Vec<Option<Compiled>> = requests.iter().map(|_| None).collect();
-        for _ in 0..CALLS {
-            if left.is_empty() {
-                break;
-            }
+        // A call that fails names candidates that stop it (dbt 1.x one, the Rust dbt all), and is made again without them.
+        while !left.is_empty() {
             let Some((directory, end, text)) = self.call(&left, work).await else { break };
             let Some(text) = text else {
                 self.collect(&requests, &left, &mark, &directory.project(), &end, &mut out);
