@@ -295,7 +295,8 @@ fn audits(results: &[CaseResult]) -> Option<String> {
     let audits: Vec<_> = results.iter().filter_map(|result| result.audit.as_ref()).collect();
     let differ = audits.iter().filter(|audit| !audit.disagreements.is_empty()).count();
     let (audited, all) = (audits.len(), results.len());
-    (audited > 0).then(|| format!("a second engine judged {audited} of {all} results too, and disagrees on {differ}"))
+    (audited > 0)
+        .then(|| format!("a second engine judged {audited} of {all} results too, and disagrees on {differ}"))
 }
 
 /// Everything that decides a result, so that a resumed run cannot mix two judges or two suites.

@@ -124,7 +124,8 @@ const GOOD: &str = "select order_id as id, amount from {{ ref('stg_orders') }}";
 #[ignore = "needs dbt-core 1.6.19 (docs/engines.md): ASSAY_OLD_DBT=.../bin/dbt cargo test --test it -- --ignored the_oldest_dbt"]
 fn the_oldest_dbt_judges_alike() {
     let dbt = PathBuf::from(std::env::var_os("ASSAY_OLD_DBT").expect("ASSAY_OLD_DBT names its dbt command"));
-    let tools = ensure(super::tool::root(), &Existing { dbt: Some(dbt), ..Existing::default() }, &|_| {});
+    let existing = Existing { duckdb: Some(dbt.with_file_name("duckdb")), dbt: Some(dbt), python: None };
+    let tools = ensure(super::tool::root(), &existing, &|_| {});
     let tools = tools.expect("an environment with dbt-core 1.6");
     assert!(tools.versions.dbt_core.starts_with("1.6."), "{:?}", tools.versions);
     // It knows neither `data_tests:` nor `arguments:` in the project's own files.

@@ -101,23 +101,31 @@ impl Batches {
     async fn batch(&self, requests: Vec<BuildRequest>, work: &WorkRoot) -> Vec<Option<Compiled>> {
         let mark =
             format!("assay{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish());
-        let mut left: Vec<(usize, Placed)> = requests
+        let placed: Vec<(usize, Placed)> = requests
             .iter()
             .enumerate()
             .filter_map(|(i, request)| Some((i, Placed::new(request, &format!("{mark}n{i}x"), self)?)))
             .collect();
         let mut out: Vec<Option<Compiled>> = requests.iter().map(|_| None).collect();
-        // A call that fails names candidates that stop it (dbt 1.x one, the Rust dbt all), and is made again without them.
-        while !left.is_empty() {
-            let Some((directory, end, text)) = self.call(&left, work).await else { break };
+        // A call that fails names candidates that stop it (dbt 1.x one, the Rust dbt all), and is made again without them;
+        // where it names none, each half is tried alone.
+        let mut parts = vec![placed];
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let Some((directory, end, text)) = self.call(&part, work).await else { continue };
             let Some(text) = text else {
-                self.collect(&requests, &left, &mark, &directory.project(), &end, &mut out);
-                break;
+                self.collect(&requests, &part, &mark, &directory.project(), &end, &mut out);
+                continue;
             };
-            let before = left.len();
-            left.retain(|(_, placed)| !text.contains(&placed.token));
-            if left.len() == before {
-                break;
+            let before = part.len();
+            part.retain(|(_, placed)| !text.contains(&placed.token));
+            if part.len() < before {
+                parts.push(part);
+            } else if before > 1 {
+                let half = part.split_off(before / 2);
+                parts.extend([part, half]);
             }
         }
         out
@@ -293,8 +301,14 @@ impl Placed {
 
     fn was_compiled(&self, node: &Node, end: &CallEnd) -> bool {
         let result = end.results.get(&node.unique_id);
-        // A test that compiles passes, in the words of one of the two.
-        result.is_some_and(|result| matches!(result.status, Status::Success | Status::Pass))
+        match result {
+            Some(result) => matches!(result.status, Status::Success | Status::Pass),
+            // The Rust dbt gives no results of compiling; where all went well, the compiled file says the rest.
+            None => {
+                matches!(&end.end, End::Finished(finished) if finished.success)
+                    && end.results.results.is_empty()
+            }
+        }
     }
 
     fn text_of(&self, node: &Node, mark: &str, directory: &Path) -> Option<String> {
