@@ -418,7 +418,8 @@ fn engines(
         (EngineChoice::None, _) => return Ok((None, None)),
         (EngineChoice::V2, Some(rust)) => (Engines::v2(tools, rust, workers, &limits), v1()),
         (EngineChoice::V1, Some(rust)) => (v1(), Engines::v2(tools, rust, workers, &limits)),
-        (EngineChoice::V1, None) => (v1(), v1().with_exec(tools, None)),
+        // Batches are worth it where the Rust dbt compiles them.
+        (EngineChoice::V1 | EngineChoice::Auto, None) => (v1(), v1().with_exec(tools, None)),
         _ => (v1().with_exec(tools, rust.as_ref()), v1()),
     };
     Ok((Some(engines), (config.dbt.audit_percent > 0.0).then_some(auditors)))
