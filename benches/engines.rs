@@ -18,6 +18,9 @@ const ROUNDS: usize = 3;
 /// Under way at a time, as in a run.
 const UNDER_WAY: usize = 16;
 
+/// Makes engines anew for each round.
+type Make<'a> = Box<dyn Fn() -> Engines + 'a>;
+
 fn main() {
     let count = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
     let tools =
@@ -26,7 +29,7 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let limits = BuildLimits::default();
     let v1 = || Engines::v1(&tools, cores, &limits);
-    let mut engines: Vec<(&str, Box<dyn Fn() -> Engines>)> =
+    let mut engines: Vec<(&str, Make<'_>)> =
         vec![("v1", Box::new(v1)), ("exec, compiled by v1", Box::new(|| v1().with_exec(&tools, None)))];
     if let Some(rust) = &rust {
         engines.push(("v2", Box::new(|| Engines::v2(&tools, rust, cores, &limits))));
