@@ -77,6 +77,7 @@ fn every_hand_written_answer_is_judged_as_expected() {
 
 /// Every engine judges the example alike: an audit of everything finds no difference.
 #[test]
+#[ignore = "judges the example twice: cargo test --test it -- --ignored the_engines_agree"]
 fn the_engines_agree_on_the_example() {
     let arguments = ["--answers", "evals/answers-by-hand.jsonl", "--engine", "exec", "--audit", "100"];
     agree(&run(&arguments), "v1");
