@@ -6,6 +6,7 @@
 //! tried within a budget. Then the query is written out in the order of the colours with sources numbered as they come.
 //! Only the second step carries meaning: colours that collide or a budget that runs out can lose a proof, not make one.
 
+// rule: alike
 mod colour;
 mod write;
 

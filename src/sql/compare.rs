@@ -1,13 +1,16 @@
 //! Comparing two queries by proof: text, AST, shape, normal form.
 
-use sqlparser::ast::{Expr, Query as Ast, TableAlias, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Query as Ast, SetExpr, TableAlias, VisitMut, VisitorMut};
+use sqlparser::tokenizer::TokenWithSpan;
 
-use super::algebra::{Arena, Query};
+use super::algebra::map::inner_blocks;
+use super::algebra::{Arena, CmpOp, Col, Node, Query};
 use super::canon::{Canonical, canonical};
 use super::facts::{Fact, FactSet};
 use super::lower::{BindFault, lower};
 use super::normalize::normalize;
-use super::parse::{ParseFault, parse_query, tokens};
+use super::parse::{ParseFault, parse_query, parse_tokens, tokens};
+use super::schema::Table;
 use super::{Comparison, Dialect, Method, Schema, Verdict};
 
 /// How output columns are matched.
@@ -87,15 +90,17 @@ fn normal_form_of(
 /// Compares the golden `a` with the candidate `b`, both rendered SQL, by proof only: [`Verdict::Unknown`] with
 /// [`Method::NormalForm`] means that no proof was found, not that they differ.
 pub fn compare(a: &str, b: &str, schema: &Schema, options: &Options) -> Comparison {
-    if same_text(a, b, options.dialect) {
+    let (a_tokens, b_tokens) = (tokens(a, options.dialect), tokens(b, options.dialect));
+    if a == b || same_tokens(a_tokens.as_deref(), b_tokens.as_deref()) {
         return Comparison::new(
             Verdict::Identical,
             Method::Text,
             "the texts are the same but for white space",
         );
     }
-    let parse = |sql: &str| parse_query(sql, options.dialect);
-    let (a_ast, b_ast) = match (parse(a), parse(b)) {
+    let parse = |sql: &str, tokens| parse_tokens(sql, tokens, options.dialect).map(|parsed| parsed.query);
+    let parsed = (a_tokens.and_then(|tokens| parse(a, tokens)), b_tokens.and_then(|tokens| parse(b, tokens)));
+    let (a_ast, b_ast) = match parsed {
         (Ok(a), Ok(b)) => (a, b),
         (Err(fault), _) => return unknown(Method::Ast, format!("the golden does not parse: {fault}")),
         (_, Err(fault)) => return unknown(Method::Ast, format!("the candidate does not parse: {fault}")),
@@ -302,6 +307,27 @@ fn missing_fact(
         }
     }
     candidates.truncate(TRIES);
+    let mut references: Vec<Fact> = Vec::new();
+    for ((table, column), (to, key)) in forms.iter().flat_map(|form| equated_columns(form)) {
+        let (Some((name, info)), Some((to, target))) = (schema.table(&table), schema.table(&to)) else {
+            continue;
+        };
+        let spelled = |info: &Table, column: &str| {
+            info.columns.keys().find(|name| name.eq_ignore_ascii_case(column)).cloned()
+        };
+        let (Some(column), Some(key)) = (spelled(info, &column), spelled(target, &key)) else { continue };
+        let fact = Fact::ForeignKey {
+            table: name.to_owned(),
+            columns: vec![column],
+            to: to.to_owned(),
+            references: vec![key],
+        };
+        if name != to && !declared.contains(&fact) && !references.contains(&fact) {
+            references.push(fact);
+        }
+    }
+    references.truncate(TRIES);
+    candidates.extend(references);
     candidates.into_iter().find_map(|fact| {
         let described = fact.describe();
         let (with, _) = declared.with(fact);
@@ -309,29 +335,51 @@ fn missing_fact(
     })
 }
 
+/// A table and one of its columns.
+type Named = (String, String);
+
+/// Pairs of table columns that the query equates, each in both directions.
+fn equated_columns(form: &NormalForm) -> Vec<(Named, Named)> {
+    let mut pairs = Vec::new();
+    let mut blocks = vec![&form.query.block];
+    while let Some(block) = blocks.pop() {
+        blocks.extend(inner_blocks(block));
+        for class in &block.equal {
+            pairs.extend(class.iter().flat_map(|a| class.iter().map(move |b| (*a, *b))));
+        }
+        for outer in &block.outers {
+            for e in &outer.on {
+                if let Node::Cmp(CmpOp::Eq, a, b) = form.arena.node(*e)
+                    && let (Node::Col(a), Node::Col(b)) = (form.arena.node(*a), form.arena.node(*b))
+                {
+                    pairs.extend([(*a, *b), (*b, *a)]);
+                }
+            }
+        }
+    }
+    let named = |col| table_column(form, col);
+    pairs.into_iter().filter(|(a, b)| a != b).filter_map(|(a, b)| Some((named(a)?, named(b)?))).collect()
+}
+
+fn table_column(form: &NormalForm, col: Col) -> Option<Named> {
+    let info = form.arena.col(col);
+    let (scan, _) = info.scan?;
+    Some((form.arena.text(form.arena.table_of(scan).name).to_owned(), form.arena.text(info.name).to_owned()))
+}
+
 /// Table columns that the query reads, those of its conditions first.
-fn joined_columns(form: &NormalForm) -> Vec<(String, String)> {
+fn joined_columns(form: &NormalForm) -> Vec<Named> {
     let mut set = super::algebra::ColSet::default();
     form.arena.collect_block(&form.query.block, &mut set);
     for (_, output) in &form.query.outputs {
         form.arena.collect_columns(*output, &mut set);
     }
-    set.iter()
-        .filter_map(|col| {
-            let info = form.arena.col(col);
-            let (scan, _) = info.scan?;
-            let table = form.arena.text(form.arena.table_of(scan).name).to_owned();
-            Some((table, form.arena.text(info.name).to_owned()))
-        })
-        .collect()
+    set.iter().filter_map(|col| table_column(form, col)).collect()
 }
 
-fn same_text(a: &str, b: &str, dialect: Dialect) -> bool {
-    if a == b {
-        return true;
-    }
-    match (tokens(a, dialect), tokens(b, dialect)) {
-        (Ok(a), Ok(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| x.token == y.token),
+fn same_tokens<E>(a: Result<&[TokenWithSpan], E>, b: Result<&[TokenWithSpan], E>) -> bool {
+    match (a, b) {
+        (Ok(a), Ok(b)) => a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.token == y.token),
         _ => false,
     }
 }
@@ -341,10 +389,25 @@ fn same_ast(a: &Ast, b: &Ast) -> bool {
     if a == b {
         return true;
     }
+    if sizes(a) != sizes(b) {
+        return false;
+    }
     let (mut a, mut b) = (a.clone(), b.clone());
     let _ = VisitMut::visit(&mut a, &mut Plain);
     let _ = VisitMut::visit(&mut b, &mut Plain);
     a == b
+}
+
+/// What spelling does not change, and what mostly tells two queries apart: the numbers of CTEs, columns and tables.
+fn sizes(query: &Ast) -> Vec<usize> {
+    let mut sizes = vec![query.with.as_ref().map_or(0, |with| with.cte_tables.len())];
+    if let SetExpr::Select(select) = query.body.as_ref() {
+        sizes.extend([select.projection.len(), select.from.len()]);
+        sizes.extend(select.from.iter().map(|from| from.joins.len()));
+        sizes.push(usize::from(select.selection.is_some()));
+    }
+    sizes.push(usize::from(query.order_by.is_some()));
+    sizes
 }
 
 struct Plain;

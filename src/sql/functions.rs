@@ -1,6 +1,7 @@
 //! What is known about scalar and aggregate functions: strictness, types, determinism, synonyms.
 
-use super::algebra::{AggCall, Arena, ExprId, Sym};
+use super::Dialect;
+use super::algebra::{AggCall, Arena, Const, ExprId, Node, Sym};
 use super::types::Type;
 
 /// NULL when any argument is NULL.
@@ -247,6 +248,25 @@ pub(crate) fn ignores_duplicates(name: &str) -> bool {
     matches!(name, "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" | "the")
 }
 
+/// Aggregates of one argument that are the same with and without the rows in which it is NULL.
+pub(crate) fn skips_null(name: &str) -> bool {
+    matches!(
+        name,
+        "count"
+            | "sum"
+            | "avg"
+            | "min"
+            | "max"
+            | "bool_and"
+            | "bool_or"
+            | "median"
+            | "stddev_samp"
+            | "stddev_pop"
+            | "var_samp"
+            | "var_pop"
+    )
+}
+
 /// The one name for functions that have several.
 pub(crate) fn synonym(name: &str) -> &str {
     match name {
@@ -326,11 +346,17 @@ pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
     match arena.text(name) {
         "+" | "-" | "*" => {
             let mut found = first();
+            if arena.is(name, "-")
+                && args.len() == 2
+                && args.iter().all(|arg| arena.type_of(*arg) == Type::Date)
+            {
+                return Type::Int(64);
+            }
             for arg in args.iter().skip(1) {
                 found = match (found, arena.type_of(*arg)) {
                     (Type::Int(a), Type::Int(b)) => Type::Int(a.max(b)),
-                    (Type::Float(_), b) if b.is_exact() || matches!(b, Type::Float(_)) => Type::Float(64),
-                    (a, Type::Float(_)) if a.is_exact() => Type::Float(64),
+                    (Type::Float(64), b) if b.is_exact() || b == Type::Float(64) => Type::Float(64),
+                    (a, Type::Float(64)) if a.is_exact() => Type::Float(64),
                     _ => Type::Unknown,
                 };
             }
@@ -344,12 +370,17 @@ pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
             (Type::Int(a), Some(Type::Int(b))) => Type::Int(a.max(b)),
             _ => Type::Unknown,
         },
-        "/" if float_division(arena) => Type::Float(64),
+        "/" if args.len() == 2 && double_division(arena, args[0], args[1]) => Type::Float(64),
         "||" if args.iter().any(|arg| arena.type_of(*arg) == Type::Text) => Type::Text,
         "lower" | "upper" | "trim" | "ltrim" | "rtrim" | "substring" | "replace" | "concat" | "concat_ws"
         | "strftime" | "left" | "right" | "lpad" | "rpad" | "split_part" | "to_char" | "md5" | "reverse"
         | "dayname" | "monthname" => Type::Text,
-        "length" | "date_part" | "date_diff" | "instr" | "ascii" => Type::Int(64),
+        "length" | "date_diff" | "instr" | "ascii" => Type::Int(64),
+        // Seconds may have a fraction, `epoch` has one.
+        "date_part" => match args.first().and_then(|part| arena.as_const(*part)) {
+            Some(Const::Text(part)) if whole_date_part(arena.text(part)) => Type::Int(64),
+            _ => Type::Unknown,
+        },
         "like" | "ilike" | "starts_with" | "ends_with" | "contains" | "regexp_matches" | "similar" => {
             Type::Bool
         }
@@ -362,10 +393,37 @@ pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
     }
 }
 
-/// Whether `/` gives a floating point number whatever its operands.
-pub(crate) fn float_division(arena: &Arena) -> bool {
-    use super::Dialect;
-    matches!(arena.dialect, Dialect::DuckDb | Dialect::BigQuery | Dialect::Databricks)
+/// Parts of a date that are whole numbers in every dialect.
+fn whole_date_part(part: &str) -> bool {
+    matches!(
+        part,
+        "year" | "month" | "day" | "quarter" | "week" | "hour" | "minute" | "dow" | "doy" | "isodow"
+    )
+}
+
+/// Whether `a / b` converts both operands to DOUBLE and divides these: then casts of exact operands to DOUBLE say nothing.
+/// A FLOAT of 32 bits on one side makes the whole a FLOAT, and in other dialects decimals divide as decimals.
+pub(crate) fn double_division(arena: &Arena, a: ExprId, b: ExprId) -> bool {
+    numeric64(arena, a) && numeric64(arena, b)
+}
+
+/// Whether the expression is an exact number or a DOUBLE, whatever its precision.
+fn numeric64(arena: &Arena, e: ExprId) -> bool {
+    let leaf = match (arena.dialect, arena.type_of(e)) {
+        (Dialect::DuckDb, kind) => kind.is_exact() || kind == Type::Float(64),
+        (Dialect::BigQuery | Dialect::Databricks, kind) => kind.is_int() || kind == Type::Float(64),
+        _ => return false,
+    };
+    let each = |list: &[ExprId]| list.iter().all(|e| numeric64(arena, *e));
+    leaf || match arena.node(e) {
+        Node::Const(Const::Null) => true,
+        Node::Call(name, args) => matches!(arena.text(*name), "+" | "-" | "*" | "neg") && each(args),
+        Node::Coalesce(list) => each(list),
+        Node::Case(arms, otherwise) => {
+            numeric64(arena, *otherwise) && arms.iter().all(|(_, result)| numeric64(arena, *result))
+        }
+        _ => false,
+    }
 }
 
 /// The type of an aggregate.

@@ -8,12 +8,14 @@
 //! bounds its time, and long `AND`/`OR` chains come back as balanced trees, so that walking the AST needs little stack.
 
 mod balance;
+mod idioms;
 mod prepass;
 #[cfg(test)]
 mod tests;
 
 use sqlparser::ast::{Query, SetExpr, Statement, Visit, Visitor};
 use sqlparser::dialect as sp;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
@@ -87,16 +89,24 @@ pub fn parse_query(sql: &str, dialect: Dialect) -> Result<Query, ParseFault> {
 /// # Errors
 /// See [`ParseFault`].
 pub fn parse(sql: &str, dialect: Dialect) -> Result<Parsed, ParseFault> {
-    let tokens = prepass::mend(sql, tokens(sql, dialect)?, dialect)?;
+    parse_tokens(sql, tokens(sql, dialect)?, dialect)
+}
+
+/// [`parse`] for a text whose [`tokens`] are there already.
+///
+/// # Errors
+/// See [`ParseFault`].
+pub fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>, dialect: Dialect) -> Result<Parsed, ParseFault> {
+    let tokens = prepass::mend(sql, tokens, dialect)?;
     check_size(&tokens)?;
     let trailing_semicolon =
         tokens.iter().rev().find(|t| t.token != Token::EOF).is_some_and(|t| t.token == Token::SemiColon);
-    let parsed = match (statements(tokens.clone(), parser_dialect(dialect)), dialect) {
-        // Databricks SQL is Spark SQL; the parser knows some of it only under that name.
-        (Err(fault), Dialect::Databricks) => statements(tokens, &sp::SparkSqlDialect {}).map_err(|_| fault),
-        (parsed, _) => parsed,
+    // Databricks SQL is Spark SQL; the parser knows some of it only under that name.
+    let again = (dialect == Dialect::Databricks).then(|| tokens.clone());
+    let mut statements = match (statements(tokens, parser_dialect(dialect)), again) {
+        (Err(fault), Some(tokens)) => statements(tokens, &sp::SparkSqlDialect {}).map_err(|_| fault)?,
+        (parsed, _) => parsed?,
     };
-    let mut statements = parsed?;
     if statements.len() > 1 {
         return Err(ParseFault::Several(statements.len()));
     }
@@ -190,25 +200,40 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ParseFault> {
                 }
             }
             Token::Comma | Token::SemiColon => *level = (0, 0),
-            Token::Word(word) if word.quote_style.is_none() => match word.value.to_ascii_lowercase().as_str()
-            {
-                "case" => cases += 1,
-                "end" => cases = cases.saturating_sub(1),
-                "and" | "or" => {
+            Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+                Keyword::CASE => cases += 1,
+                Keyword::END => cases = cases.saturating_sub(1),
+                Keyword::AND | Keyword::OR => {
                     level.1 += 1;
                     level.0 = 0;
                 }
-                "union" | "except" | "intersect" | "minus" => {
+                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => {
                     unions += 1;
                     *level = (0, 0);
                 }
-                "select" | "from" | "where" | "group" | "having" | "order" | "on" | "when" | "then"
-                | "else" | "join" => {
+                Keyword::SELECT
+                | Keyword::FROM
+                | Keyword::WHERE
+                | Keyword::GROUP
+                | Keyword::HAVING
+                | Keyword::ORDER
+                | Keyword::ON
+                | Keyword::WHEN
+                | Keyword::THEN
+                | Keyword::ELSE
+                | Keyword::JOIN => {
                     level.0 = 0;
                     level.1 = 0;
                 }
-                "not" | "interval" | "prior" => is_prefix = true,
-                "is" | "in" | "like" | "ilike" | "between" | "collate" | "at" | "div" => level.0 += 1,
+                Keyword::NOT | Keyword::INTERVAL | Keyword::PRIOR => is_prefix = true,
+                Keyword::IS
+                | Keyword::IN
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::BETWEEN
+                | Keyword::COLLATE
+                | Keyword::AT
+                | Keyword::DIV => level.0 += 1,
                 _ => {}
             },
             Token::Word(_)

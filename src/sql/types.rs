@@ -2,6 +2,8 @@
 
 use sqlparser::ast::{DataType, ExactNumberInfo, TimezoneInfo};
 
+use super::Dialect;
+
 /// A data type. Widths of integers matter only for overflow, so only the class is kept apart from `Other`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Type {
@@ -30,8 +32,9 @@ pub enum Type {
 }
 
 impl Type {
-    /// Reads a type as databases write it (`DECIMAL(18,2)`, `character varying(20)`).
-    pub fn parse(text: &str) -> Self {
+    /// Reads the type of a column as databases write it (`DECIMAL(18,2)`, `character varying(20)`). A length limit of
+    /// text says nothing about values that are there already.
+    pub fn parse(text: &str, dialect: Dialect) -> Self {
         let lower = text.trim().to_ascii_lowercase();
         let (head, arguments) = match lower.split_once('(') {
             Some((head, rest)) => (head.trim(), rest.trim_end_matches([')', ' '])),
@@ -49,8 +52,14 @@ impl Type {
                 match (parts.next(), parts.next()) {
                     (Some(Ok(precision)), Some(Ok(scale))) => Self::Decimal(precision, scale),
                     (Some(Ok(precision)), None) => Self::Decimal(precision, 0),
-                    _ => Self::Decimal(18, 3),
+                    _ => Self::plain_decimal(dialect),
                 }
+            }
+            // Padded with blanks that comparisons ignore: equal values may be told apart.
+            "char" | "bpchar" | "character"
+                if matches!(dialect, Dialect::Postgres | Dialect::Redshift | Dialect::Databricks) =>
+            {
+                Self::Unknown
             }
             "double" | "float8" | "float64" | "double precision" => Self::Float(64),
             "float" | "real" | "float4" => Self::Float(32),
@@ -65,9 +74,31 @@ impl Type {
         }
     }
 
-    /// The type of a parsed `CAST`.
-    pub fn of(data_type: &DataType) -> Self {
+    /// DECIMAL without precision and scale.
+    fn plain_decimal(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::DuckDb => Self::Decimal(18, 3),
+            Dialect::Snowflake => Self::Decimal(38, 0),
+            Dialect::BigQuery => Self::Decimal(38, 9),
+            Dialect::Databricks => Self::Decimal(10, 0),
+            Dialect::Redshift => Self::Decimal(18, 0),
+            Dialect::Postgres | Dialect::Generic => Self::Unknown,
+        }
+    }
+
+    /// The type of a parsed `CAST`. Where a cast to limited text cuts or refuses what is too long, it is a type of its
+    /// own that no column has.
+    pub fn of(data_type: &DataType, dialect: Dialect) -> Self {
+        let unlimited = match data_type {
+            _ if dialect == Dialect::DuckDb => true,
+            DataType::Varchar(None) | DataType::Text => dialect != Dialect::Redshift,
+            DataType::String(None) => true,
+            _ => false,
+        };
         match data_type {
+            DataType::Varchar(_) | DataType::Text | DataType::String(_) | DataType::Char(_) if !unlimited => {
+                Self::Unknown
+            }
             DataType::Boolean | DataType::Bool => Self::Bool,
             DataType::TinyInt(_) => Self::Int(8),
             DataType::SmallInt(_) => Self::Int(16),
@@ -92,7 +123,7 @@ impl Type {
                 }
             }
             DataType::Decimal(ExactNumberInfo::None) | DataType::Numeric(ExactNumberInfo::None) => {
-                Self::Decimal(18, 3)
+                Self::plain_decimal(dialect)
             }
             _ => Self::Unknown,
         }
@@ -129,11 +160,11 @@ mod tests {
 
     #[test]
     fn types_are_read_as_databases_write_them() {
-        assert_eq!(Type::parse("DECIMAL(18,2)"), Type::Decimal(18, 2));
-        assert_eq!(Type::parse("bigint"), Type::Int(64));
-        assert_eq!(Type::parse("character varying(20)"), Type::Text);
-        assert_eq!(Type::parse("TIMESTAMP WITH TIME ZONE"), Type::TimestampTz);
-        assert_eq!(Type::parse("STRUCT(a INTEGER)"), Type::Unknown);
+        assert_eq!(Type::parse("DECIMAL(18,2)", Dialect::DuckDb), Type::Decimal(18, 2));
+        assert_eq!(Type::parse("bigint", Dialect::DuckDb), Type::Int(64));
+        assert_eq!(Type::parse("character varying(20)", Dialect::DuckDb), Type::Text);
+        assert_eq!(Type::parse("TIMESTAMP WITH TIME ZONE", Dialect::DuckDb), Type::TimestampTz);
+        assert_eq!(Type::parse("STRUCT(a INTEGER)", Dialect::DuckDb), Type::Unknown);
     }
 
     #[test]

@@ -14,5 +14,6 @@ mod generate;
 mod harness;
 mod reading;
 mod report;
+mod rules;
 mod sql;
 mod tool;

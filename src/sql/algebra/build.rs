@@ -62,6 +62,7 @@ impl Arena {
         self.junction(list, false)
     }
 
+    // rule: logic
     /// Flattens, drops neutral members and repeats, absorbs, and factors out what all branches share.
     fn junction(&mut self, list: &[ExprId], and: bool) -> ExprId {
         let mut flat = Vec::with_capacity(list.len());
@@ -82,6 +83,13 @@ impl Arena {
         if flat.len() > 1 {
             self.join_comparisons(&mut flat, and);
             self.absorb(&mut flat, and);
+        }
+        let excluded = |e: &ExprId| match *self.node(*e) {
+            Node::Not(inner) => self.two_valued(inner) && flat.contains(&inner),
+            _ => false,
+        };
+        if flat.iter().any(excluded) {
+            return self.boolean(!and);
         }
         match flat.as_slice() {
             [] => return self.boolean(and),
@@ -182,6 +190,9 @@ impl Arena {
                 let negated: Vec<_> = list.iter().map(|e| self.not(*e)).collect();
                 self.and(&negated)
             }
+            Node::Cmp(CmpOp::Lt | CmpOp::Le, a, b) if self.nan_is_unequal(a) || self.nan_is_unequal(b) => {
+                self.intern(Node::Not(expr))
+            }
             Node::Cmp(op, a, b) => match op {
                 CmpOp::Eq => self.cmp(CmpOp::Ne, a, b),
                 CmpOp::Ne => self.cmp(CmpOp::Eq, a, b),
@@ -190,6 +201,11 @@ impl Arena {
             },
             _ => self.intern(Node::Not(expr)),
         }
+    }
+
+    /// Whether the expression may be a NaN that is neither equal to itself nor in any order: only BigQuery has these.
+    pub fn nan_is_unequal(&self, expr: ExprId) -> bool {
+        self.dialect == crate::sql::Dialect::BigQuery && matches!(self.type_of(expr), Type::Float(_))
     }
 
     /// `IS NULL`.
@@ -283,6 +299,7 @@ impl Arena {
         self.intern(Node::Same(a.min(b), a.max(b)))
     }
 
+    // rule: case
     /// Searched CASE.
     pub fn case(&mut self, arms: &[(ExprId, ExprId)], otherwise: ExprId) -> ExprId {
         let mut flat: Vec<(ExprId, ExprId)> = Vec::with_capacity(arms.len());
@@ -518,7 +535,7 @@ impl Arena {
                     _ => self.plain_call(name, args),
                 },
             },
-            ("/", [a, b]) if functions::float_division(self) => {
+            ("/", [a, b]) if functions::double_division(self, *a, *b) => {
                 let (a, b) = (self.float_operand(*a), self.float_operand(*b));
                 self.plain_call(name, &[a, b])
             }
@@ -558,15 +575,20 @@ impl Arena {
         self.intern(Node::Call(name, args.into()))
     }
 
+    // rule: float-division
     /// In front of or behind a floating point division a cast of an exact number to DOUBLE and a factor 1.0 change
     /// nothing: the operands are converted in any case.
     fn float_operand(&mut self, expr: ExprId) -> ExprId {
         match self.node(expr).clone() {
             Node::Cast(inner, Type::Float(64), _, false)
-                if self.type_of(inner).is_exact() || self.type_of(inner) == Type::Float(64) =>
+                if self.type_of(inner).is_int()
+                    || self.type_of(inner) == Type::Float(64)
+                    || (self.type_of(inner).is_exact() && self.dialect == crate::sql::Dialect::DuckDb) =>
             {
                 self.float_operand(inner)
             }
+            // Elsewhere 1.0 is of another type than 1.
+            _ if self.dialect != crate::sql::Dialect::DuckDb => expr,
             Node::Const(Const::Decimal(digits, scale)) => match whole(digits, scale) {
                 Some(value) => self.int(value),
                 None => expr,
@@ -594,6 +616,7 @@ impl Arena {
         }
     }
 
+    // rule: arithmetic
     /// `+` and `*`: operands in any order; flattened and folded for integers only (overflow aside), since sums of
     /// floating point numbers depend on their order.
     fn sum_or_product(&mut self, name: &str, args: &[ExprId]) -> ExprId {

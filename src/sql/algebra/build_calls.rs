@@ -5,6 +5,7 @@ use super::{Arena, ExprId};
 use crate::sql::functions;
 
 impl Arena {
+    // rule: windows
     /// A window function call, its parts brought into one form.
     pub fn window(&mut self, mut call: WindowCall) -> ExprId {
         let mut partition: Vec<_> =
@@ -94,10 +95,30 @@ impl Arena {
             call.args = Box::new([*result]);
         }
         if let Some(filter) = call.filter {
-            let filter = self.condition(filter);
+            let mut filter = self.condition(filter);
+            // What skips NULL needs no filter against it.
+            if functions::skips_null(&name)
+                && let [arg] = *call.args
+            {
+                let null = self.is_null(arg);
+                let present = self.not(null);
+                filter = self.without(filter, present);
+            }
             call.filter = (self.as_bool(filter) != Some(true)).then_some(filter);
         }
         call
+    }
+
+    /// The conjuncts of the first condition that the second does not have.
+    fn without(&mut self, e: ExprId, gone: ExprId) -> ExprId {
+        let conjuncts = |arena: &Self, e: ExprId| match arena.node(e) {
+            Node::And(list) => list.to_vec(),
+            _ => vec![e],
+        };
+        let gone = conjuncts(self, gone);
+        let mut kept = conjuncts(self, e);
+        kept.retain(|e| !gone.contains(e));
+        self.and(&kept)
     }
 
     fn merge_filter(&mut self, filter: Option<ExprId>, more: ExprId) -> ExprId {

@@ -41,12 +41,16 @@ impl Arena {
         self.intern(Node::Cmp(op, a, b))
     }
 
+    // rule: text-literal
     /// A literal as the database reads it beside an operand of this type: text beside a date is a date.
     fn comparison_literal(&mut self, literal: ExprId, other: ExprId) -> ExprId {
         let Some(value) = self.as_const(literal) else { return literal };
         let other_type = self.type_of(other);
         let rewritten = match (value, other_type) {
-            (Const::Decimal(digits, scale), _) => whole(digits, scale).map(|value| self.int(value)),
+            // Beside text the type of the literal decides how the text is read.
+            (Const::Decimal(digits, scale), Type::Int(_) | Type::Decimal(..) | Type::Float(_)) => {
+                whole(digits, scale).map(|value| self.int(value))
+            }
             (Const::Text(text), Type::Date | Type::Timestamp) => self.typed_literal(other_type, text),
             (Const::Typed(Type::Date, text), Type::Timestamp) => self.typed_literal(other_type, text),
             (Const::Text(text), Type::Int(_)) => {
@@ -84,6 +88,7 @@ impl Arena {
         }
     }
 
+    // rule: day-range
     /// A timestamp cast to DATE and compared with a day is a timestamp in a half-open range.
     fn date_range(&mut self, op: CmpOp, a: ExprId, b: ExprId) -> Option<ExprId> {
         let (moment, day, reversed) = match (self.node(a).clone(), self.node(b).clone()) {

@@ -408,7 +408,11 @@ pub struct Substitution {
     exprs: HashMap<ExprId, ExprId>,
     memo: HashMap<ExprId, ExprId>,
     order: Vec<Col>,
+    depth: usize,
 }
+
+/// Replacements nested deeper than this are in a circle: never expected, and nothing is concluded from it.
+const MAX_REPLACEMENTS: usize = 4 * super::arena::MAX_DEPTH as usize;
 
 impl Substitution {
     /// Replaces a column. Replacements may hold columns that are replaced in turn.
@@ -458,6 +462,11 @@ impl Substitution {
         if let Some(done) = self.memo.get(&expr) {
             return *done;
         }
+        if self.depth > MAX_REPLACEMENTS {
+            arena.overflow = true;
+            return expr;
+        }
+        self.depth += 1;
         let result = if let Some(to) = self.exprs.get(&expr).copied() {
             to
         } else {
@@ -496,6 +505,7 @@ impl Substitution {
                 node => arena.rebuild(node, &mut |arena, e| self.apply(arena, e)),
             }
         };
+        self.depth -= 1;
         self.memo.insert(expr, result);
         result
     }

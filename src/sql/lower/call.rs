@@ -6,6 +6,7 @@ use sqlparser::ast::{
     WindowSpec, WindowType,
 };
 
+use super::super::Dialect;
 use super::super::algebra::{AggCall, Const, ExprId, Frame, FrameBound, Node, OrderKey, WindowCall};
 use super::super::functions;
 use super::super::types::Type;
@@ -178,10 +179,16 @@ impl<'a> Lowerer<'a> {
         if self.scopes.last().map_or(0, |scope| scope.aggs.len()) != before {
             return Err(BindFault::unsupported("an aggregate inside an aggregate"));
         }
-        // AVG is a sum divided by a count where division is floating point.
-        if name == "avg" && call.args.len() == 1 && functions::float_division(&self.arena) {
+        // rule: average
+        // AVG of integers or doubles is a sum divided by a count, to the last digit; of decimals it is not.
+        if name == "avg" && call.args.len() == 1 {
             let kind = self.arena.type_of(call.args[0]);
-            if kind.is_exact() || matches!(kind, Type::Float(64)) {
+            let exact = match self.dialect {
+                Dialect::DuckDb => kind.is_int() || kind == Type::Float(64),
+                Dialect::BigQuery | Dialect::Databricks => kind.is_int(),
+                _ => false,
+            };
+            if exact {
                 let (sum, count) = (self.arena.sym("sum"), self.arena.sym("count"));
                 let sum = self.add_aggregate(AggCall { func: sum, ..call.clone() })?;
                 let count = self.add_aggregate(AggCall { func: count, ..call })?;

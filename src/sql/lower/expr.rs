@@ -36,7 +36,7 @@ impl<'a> Lowerer<'a> {
             Expr::Nested(inner) => self.expr(inner),
             Expr::Value(value) => self.value(&value.value),
             Expr::TypedString(typed) => {
-                let data_type = Type::of(&typed.data_type);
+                let data_type = Type::of(&typed.data_type, self.dialect);
                 let text = self.value(&typed.value.value)?;
                 let written = self.arena.sym(&typed.data_type.to_string().to_ascii_lowercase());
                 Ok(self.arena.cast(text, data_type, written, false))
@@ -188,7 +188,7 @@ impl<'a> Lowerer<'a> {
                 let inner = self.expr(expr)?;
                 let written = self.arena.sym(&data_type.to_string().to_ascii_lowercase());
                 let attempt = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
-                Ok(self.arena.cast(inner, Type::of(data_type), written, attempt))
+                Ok(self.arena.cast(inner, Type::of(data_type, self.dialect), written, attempt))
             }
             Expr::Function(function) => self.function(function),
             Expr::Like { negated, any: false, expr, pattern, escape_char } => {

@@ -9,6 +9,7 @@ use super::super::algebra::{Block, CmpOp, Col, ExprId, Full, Node, Opaque, Outer
 use super::scope::{Columns, Entry};
 use super::{BindFault, Lowerer, MAX_SCANS, Result, Type};
 
+// rule: inner-joins
 /// The cross product of two blocks.
 pub(super) fn cross(mut a: Block, b: Block) -> Block {
     a.sources.extend(b.sources);
@@ -139,12 +140,14 @@ impl<'a> Lowerer<'a> {
         }
     }
 
+    // rule: join-order
     fn outer(&mut self, mut left: Block, mut right: Block, mut on: Vec<ExprId>, marker: Col) -> Block {
         on.append(&mut right.filters);
         left.outers.push(Outer { right, on, marker });
         left
     }
 
+    // rule: guards
     /// Beyond an outer join a computed column of the nullable side is NULL where there is no match.
     fn guard_entries(&mut self, from: usize, to: usize, marker: Col, side: &Block) {
         let visible = self.arena.visible_set(side);

@@ -82,6 +82,7 @@ impl BindFault {
 
 type Result<T> = std::result::Result<T, BindFault>;
 
+// rule: names
 /// Binds a query to a schema and turns it into the algebra.
 ///
 /// # Errors
@@ -175,7 +176,10 @@ impl Lowerer<'_> {
                     .columns
                     .iter()
                     .map(|(column, info)| {
-                        (self.arena.sym(&column.to_ascii_lowercase()), Type::parse(&info.data_type))
+                        (
+                            self.arena.sym(&column.to_ascii_lowercase()),
+                            Type::parse(&info.data_type, self.dialect),
+                        )
                     })
                     .collect();
                 let facts = self.facts.of_table(key, &columns, &self.arena);

@@ -300,7 +300,14 @@ impl<'a> Lowerer<'a> {
                 if !modifiers.is_empty() {
                     return Err(BindFault::unsupported("a modifier of GROUP BY"));
                 }
+                // GROUP BY () is one group, also over no rows.
                 if list.is_empty() {
+                    return Ok(None);
+                }
+                if list.iter().all(|item| matches!(item, Expr::Tuple(items) if items.is_empty())) {
+                    if self.scopes.last().is_some_and(|scope| scope.aggs.is_empty()) {
+                        return Err(BindFault::unsupported("GROUP BY () without an aggregate"));
+                    }
                     return Ok(None);
                 }
                 let mut keys = Vec::with_capacity(list.len());

@@ -1,6 +1,7 @@
 //! Grouping: keys that say nothing, groups of one row, groups of groups, joins that belong outside.
 
-use super::super::algebra::map::Substitution;
+use super::super::Dialect;
+use super::super::algebra::map::{Substitution, walk_source};
 use super::super::algebra::{AggCall, Aggregate, Block, Col, ColSet, Const, ExprId, Node, Source};
 use super::super::functions;
 use super::super::types::Type;
@@ -53,6 +54,7 @@ impl Normalizer<'_> {
             return;
         }
         if !aggregate.scalar {
+            self.ties_outside(&mut aggregate, block);
             if self.single_rows(&mut aggregate, block) {
                 return;
             }
@@ -89,6 +91,53 @@ impl Normalizer<'_> {
             }
         }
         block.sources.push(Source::Aggregate(aggregate));
+    }
+
+    // rule: ties-outside
+    /// A group key that is tied to a column of an enclosing query is tied outside of the grouping instead.
+    fn ties_outside(&mut self, aggregate: &mut Aggregate, block: &mut Block) {
+        let own = self.all_columns(&aggregate.input);
+        let mut at = 0;
+        while at < aggregate.input.equal.len() {
+            let class = aggregate.input.equal[at].clone();
+            let (mine, foreign): (Vec<Col>, Vec<Col>) = class.iter().partition(|col| own.contains(**col));
+            let key = aggregate
+                .keys
+                .iter()
+                .find(|(_, e)| matches!(self.arena.node(*e), Node::Col(col) if class.contains(col)));
+            let mut read_deeper = ColSet::default();
+            for source in &aggregate.input.sources {
+                walk_source(source, &mut |e| self.arena.collect_columns(e, &mut read_deeper));
+            }
+            for outer in &aggregate.input.outers {
+                self.arena.collect_block(&outer.right, &mut read_deeper);
+            }
+            let deeper = foreign.iter().any(|col| read_deeper.contains(*col));
+            let (Some((key, _)), Some(first), false) = (key, mine.first(), foreign.is_empty() || deeper)
+            else {
+                at += 1;
+                continue;
+            };
+            // Inside, the own column stands for the class: in the groups that are left it is the same.
+            let mut inward = Substitution::default();
+            let stands = self.arena.column(*first);
+            for col in class.iter().filter(|col| *col != first) {
+                inward.set(*col, stands);
+            }
+            let mut outside = foreign;
+            outside.push(*key);
+            block.equal.push(outside);
+            aggregate.input.equal.remove(at);
+            let mut changed = false;
+            inward.apply_block(self.arena, &mut aggregate.input, &mut changed);
+            for (_, e) in aggregate.keys.iter_mut().chain(&mut aggregate.aggs) {
+                *e = inward.apply(self.arena, *e);
+            }
+            if mine.len() > 1 {
+                aggregate.input.equal.push(mine);
+            }
+            self.changed = true;
+        }
     }
 
     /// Keys that are literals or repeat another key go.
@@ -169,6 +218,7 @@ impl Normalizer<'_> {
         true
     }
 
+    // rule: distinct-join
     /// DISTINCT values of some sources, joined with others only to see whether there is a match: a semi-join.
     fn semi_join_of(&mut self, aggregate: &mut Aggregate, block: &mut Block) -> bool {
         let single = |this: &Self, e: ExprId| matches!(this.arena.node(e), Node::Agg(call) if this.arena.is(call.func, "the"));
@@ -233,7 +283,7 @@ impl Normalizer<'_> {
         }
         for source in &aggregate.input.sources {
             let mut read = ColSet::default();
-            super::super::algebra::map::walk_source(source, &mut |e| {
+            walk_source(source, &mut |e| {
                 self.arena.collect_columns(e, &mut read);
             });
             if read.intersects(&stay) || read.intersects(&go) && matches!(source, Source::Opaque(_)) {
@@ -268,32 +318,53 @@ impl Normalizer<'_> {
         true
     }
 
-    /// Without GROUP BY a condition that all aggregates share is a condition on the rows.
+    // rule: shared-filter
+    /// Without GROUP BY a condition that all aggregates share is a condition on the rows. Aggregates that skip NULL have the
+    /// condition that their argument is there.
     fn shared_filter(&mut self, aggregate: &mut Aggregate) {
+        let mut extended = ColSet::default();
+        self.arena.extended(&aggregate.input, &mut extended);
+        // For each row of an enclosing query it is a grouping in the end, whose groups do not vanish.
+        let own = self.all_columns(&aggregate.input);
+        let mut read = ColSet::default();
+        self.arena.collect_block(&aggregate.input, &mut read);
+        let correlated =
+            read.iter().any(|col| !own.contains(col) && !self.arena.is_local_to_sub(col, &aggregate.input));
         let mut shared: Option<Vec<ExprId>> = None;
         for (_, e) in &aggregate.aggs {
+            let Node::Agg(call) = self.arena.node(*e).clone() else { return };
             let mut conjuncts = Vec::new();
-            match self.arena.node(*e) {
-                Node::Agg(AggCall { filter: Some(filter), .. }) => self.split(*filter, &mut conjuncts),
-                _ => return,
+            call.filter.iter().for_each(|filter| self.split(*filter, &mut conjuncts));
+            if !correlated
+                && functions::skips_null(self.arena.text(call.func))
+                && let [arg] = *call.args
+            {
+                let present = self.not_null(arg, &extended);
+                self.split(present, &mut conjuncts);
             }
             match &mut shared {
                 None => shared = Some(conjuncts),
                 Some(shared) => shared.retain(|e| conjuncts.contains(e)),
             }
         }
-        let Some(shared) = shared.filter(|shared| !shared.is_empty()) else { return };
+        let Some(mut shared) = shared.filter(|shared| !shared.is_empty()) else { return };
         for (_, e) in &mut aggregate.aggs {
             let Node::Agg(mut call) = self.arena.node(*e).clone() else { continue };
             let mut rest = Vec::new();
             call.filter.iter().for_each(|filter| self.split(*filter, &mut rest));
+            let before = rest.len();
             rest.retain(|e| !shared.contains(e));
+            if rest.len() == before {
+                continue;
+            }
             let whole = self.arena.and(&rest);
             call.filter = (!rest.is_empty()).then_some(whole);
             *e = self.arena.aggregate(call);
+            self.changed = true;
         }
+        shared.retain(|e| !aggregate.input.filters.contains(e));
+        self.changed |= !shared.is_empty();
         aggregate.input.filters.extend(shared);
-        self.changed = true;
     }
 
     /// What an aggregate gives over one row.
@@ -319,6 +390,7 @@ impl Normalizer<'_> {
         Some(self.arena.case(&[(filter, value)], otherwise))
     }
 
+    // rule: group-keys
     /// A key that the other keys determine is not a key but a value of the group, and so are aggregates of such values.
     fn reduce_keys(&mut self, aggregate: &mut Aggregate) {
         let the = self.arena.sym("the");
@@ -402,6 +474,7 @@ impl Normalizer<'_> {
         self.arena.table_of(scan).facts.unique.iter().any(|(columns, _)| columns.contains(&position))
     }
 
+    // rule: counts
     /// In a group there is at least one row, so a sum of ones and zeros is a count.
     fn counts(&mut self, aggregate: &mut Aggregate, extended: &ColSet) {
         for (col, e) in &mut aggregate.aggs {
@@ -446,6 +519,75 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: output-average
+    /// AVG of decimals that goes into an output as it is, or multiplied and divided, is SUM / COUNT: the two differ in the
+    /// last digits at most, which no comparison of floating-point outputs looks at. Elsewhere these digits may decide.
+    pub(super) fn output_averages(&mut self, block: &mut Block, outputs: &mut [ExprId]) {
+        if self.arena.dialect != Dialect::DuckDb {
+            return;
+        }
+        let mut found: Vec<(usize, Col, AggCall)> = Vec::new();
+        for (at, source) in block.sources.iter().enumerate() {
+            let Source::Aggregate(aggregate) = source else { continue };
+            for (col, e) in &aggregate.aggs {
+                if let Node::Agg(call) = self.arena.node(*e)
+                    && self.arena.is(call.func, "avg")
+                    && let [arg] = *call.args
+                    && matches!(self.arena.type_of(arg), Type::Decimal(..))
+                {
+                    found.push((at, *col, call.clone()));
+                }
+            }
+        }
+        for (at, col, call) in found {
+            let mut read = ColSet::default();
+            self.arena.collect_block(block, &mut read);
+            let plain =
+                outputs.iter().all(|e| !self.arena.columns_of(*e).contains(col) || self.scaled(*e, col));
+            if read.contains(col) || !plain {
+                continue;
+            }
+            let Source::Aggregate(aggregate) = &mut block.sources[at] else { continue };
+            aggregate.aggs.retain(|(other, _)| *other != col);
+            let mut parts = Vec::with_capacity(2);
+            for name in ["sum", "count"] {
+                let func = self.arena.sym(name);
+                let e = self.arena.aggregate(AggCall { func, ..call.clone() });
+                let part = match aggregate.aggs.iter().find(|(_, other)| *other == e) {
+                    Some((part, _)) => *part,
+                    None => {
+                        let part = self.arena.new_col(func, self.arena.type_of(e), name == "sum");
+                        self.arena.col_mut(part).count = name == "count";
+                        aggregate.aggs.push((part, e));
+                        part
+                    }
+                };
+                parts.push(self.arena.column(part));
+            }
+            let quotient = self.arena.call("/", &parts);
+            let mut local = Substitution::default();
+            local.set(col, quotient);
+            for e in outputs.iter_mut() {
+                *e = local.apply(self.arena, *e);
+            }
+            self.changed = true;
+        }
+    }
+
+    /// Whether an expression is the column, or a product or quotient with it.
+    fn scaled(&self, e: ExprId, col: Col) -> bool {
+        let touched = |e: ExprId| self.arena.columns_of(e).contains(col);
+        match self.arena.node(e) {
+            Node::Col(other) => *other == col,
+            Node::Cast(inner, Type::Float(64), _, false) => self.scaled(*inner, col),
+            Node::Call(name, args) if matches!(self.arena.text(*name), "*" | "/") => {
+                args.iter().all(|arg| !touched(*arg) || self.scaled(*arg, col))
+            }
+            _ => false,
+        }
+    }
+
+    // rule: distinct-argument
     /// DISTINCT inside an aggregate does nothing where keys and argument determine the row.
     fn distinct_arguments(&mut self, aggregate: &mut Aggregate) {
         for at in 0..aggregate.aggs.len() {
@@ -472,6 +614,7 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: regroup
     /// Groups of groups are groups, where the outer aggregates continue the inner ones.
     fn regroup(&mut self, aggregate: &mut Aggregate) {
         let input = &aggregate.input;

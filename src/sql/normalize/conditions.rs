@@ -194,7 +194,7 @@ impl Normalizer<'_> {
     }
 
     fn comparison(&mut self, op: CmpOp, a: ExprId, b: ExprId, extended: &ColSet) -> ExprId {
-        if a == b {
+        if a == b && !self.arena.nan_is_unequal(a) {
             return match op {
                 CmpOp::Eq | CmpOp::Le => self.not_null(a, extended),
                 CmpOp::Ne | CmpOp::Lt => self.arena.boolean(false),

@@ -75,6 +75,7 @@ impl Normalizer<'_> {
         conditions
     }
 
+    // rule: outer-to-inner
     /// A condition that is not true on the NULLs of an outer join makes it an inner join.
     fn inner_from_outer(&mut self, block: &mut Block) -> bool {
         for at in 0..block.outers.len() {
@@ -137,6 +138,7 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: equalities
     /// Equal columns become classes, columns equal to a literal that literal.
     fn equalities(&mut self, block: &mut Block) {
         let own = self.arena.visible_set(block);
@@ -253,6 +255,12 @@ impl Normalizer<'_> {
         }
         for class in &block.equal {
             let first = self.arena.column(class[0]);
+            // Inside of what dissolved into this block another member may have stood for it.
+            if let Some(to) = self.subst.get(class[0])
+                && matches!(*self.arena.node(to), Node::Col(to) if class.contains(&to))
+            {
+                self.subst.remove(class[0]);
+            }
             for col in class[1..].iter().filter(|col| own.contains(**col)) {
                 self.subst.set(*col, first);
             }
@@ -294,6 +302,7 @@ impl Normalizer<'_> {
         None
     }
 
+    // rule: null-tests
     /// `x IS NOT NULL` beside a condition that rejects NULL says nothing; what is left is remembered for what is above.
     fn not_null_filters(&mut self, block: &mut Block) {
         let own = self.arena.visible_set(block);
@@ -390,6 +399,7 @@ impl Normalizer<'_> {
         self.split(whole, &mut block.filters);
     }
 
+    // rule: bounds
     /// Bounds of one expression: the tightest stay.
     fn ranges(&mut self, block: &mut Block) {
         let mut bounds: BTreeMap<ExprId, Range> = BTreeMap::new();
@@ -469,6 +479,7 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: having
     /// Conditions on group keys hold inside the grouping, conditions on partition keys inside the window, conditions on
     /// a union in its branches.
     fn push_down(&mut self, block: &mut Block) {
@@ -496,6 +507,7 @@ impl Normalizer<'_> {
         block.filters = kept;
     }
 
+    // rule: window-filter
     fn push_into(&mut self, e: ExprId, mine: &[Col], classes: &[Vec<Col>], source: &mut Source) -> bool {
         // A column stands for its class: any member will do.
         let member = |col: Col, offered: &dyn Fn(Col) -> bool| -> Option<Col> {

@@ -7,6 +7,7 @@ use super::Normalizer;
 use super::filters::splice;
 
 impl Normalizer<'_> {
+    // rule: group-joins
     /// A table that is joined by its key to a group key belongs outside of the grouping: it neither multiplies the rows of
     /// a group nor splits it.
     pub(super) fn pull_up(&mut self, aggregate: &mut Aggregate, block: &mut Block) {

@@ -10,6 +10,7 @@ impl Normalizer<'_> {
     pub(super) fn joins(&mut self, block: &mut Block, above: &ColSet, set: bool) {
         self.attach_filters(block);
         self.semi_joins(block, set);
+        self.own_matches(block);
         self.anti_joins(block);
         self.presence(block);
         self.left_joins(block, above, set);
@@ -19,6 +20,8 @@ impl Normalizer<'_> {
         if set {
             self.folded(block, above);
         }
+        self.merge_aggregates(block);
+        self.numbered(block, above);
     }
 
     fn attach_filters(&mut self, block: &mut Block) {
@@ -35,6 +38,7 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: semi-join
     /// EXISTS of at most one row, or where duplicates do not matter, is a join.
     fn semi_joins(&mut self, block: &mut Block, set: bool) {
         let mut at = 0;
@@ -59,6 +63,7 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: anti-join
     /// A left join whose rows must have no match is an anti-join.
     fn anti_joins(&mut self, block: &mut Block) {
         let mut at = 0;
@@ -90,7 +95,7 @@ impl Normalizer<'_> {
         }
     }
 
-    fn apply_local(&mut self, block: &mut Block, local: &mut Substitution) {
+    pub(super) fn apply_local(&mut self, block: &mut Block, local: &mut Substitution) {
         for e in block.filters.iter_mut().chain(block.outers.iter_mut().flat_map(|outer| &mut outer.on)) {
             *e = local.apply(self.arena, *e);
         }
@@ -123,7 +128,12 @@ impl Normalizer<'_> {
     }
 
     /// The columns that anything but the own conditions of a part of the block reads.
-    fn read_elsewhere(&mut self, block: &Block, above: &ColSet, skip_outer: Option<usize>) -> ColSet {
+    pub(super) fn read_elsewhere(
+        &mut self,
+        block: &Block,
+        above: &ColSet,
+        skip_outer: Option<usize>,
+    ) -> ColSet {
         let mut read = self.resolved(above);
         for e in &block.filters {
             self.arena.collect_columns(*e, &mut read);
@@ -142,6 +152,7 @@ impl Normalizer<'_> {
         read
     }
 
+    // rule: unread-join
     /// Left joins that add no row and whose columns nobody reads; left joins that always match.
     fn left_joins(&mut self, block: &mut Block, above: &ColSet, set: bool) {
         let mut at = 0;
@@ -323,7 +334,7 @@ impl Normalizer<'_> {
     }
 
     /// `col = literal`.
-    fn literal_of(&self, e: ExprId) -> Option<(Col, ExprId)> {
+    pub(super) fn literal_of(&self, e: ExprId) -> Option<(Col, ExprId)> {
         let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(e) else { return None };
         match (self.arena.node(a), self.arena.node(b)) {
             (Node::Col(col), Node::Const(_)) => Some((*col, b)),
@@ -332,6 +343,7 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: foreign-key
     /// An inner join with a referenced table of which nothing but the key is read.
     fn referenced(&mut self, block: &mut Block, above: &ColSet, set: bool) {
         let mut at = 0;
@@ -448,109 +460,7 @@ impl Normalizer<'_> {
         self.apply_local(block, &mut local);
     }
 
-    /// Pairs of equal columns of two reads.
-    fn scan_pairs(&self, block: &Block, from: ScanId, target: ScanId) -> Vec<(Col, Col)> {
-        let mut pairs = Vec::new();
-        for class in &block.equal {
-            for (_, mine) in self.arena.scan(from).cols.iter().filter(|(_, col)| class.contains(col)) {
-                for (_, theirs) in self.arena.scan(target).cols.iter().filter(|(_, col)| class.contains(col))
-                {
-                    pairs.push((*mine, *theirs));
-                }
-            }
-        }
-        pairs
-    }
-
-    /// Two reads of one table with equal keys are one.
-    fn self_joins(&mut self, block: &mut Block) {
-        let mut at = 0;
-        'sources: while at < block.sources.len() {
-            let Source::Scan(first) = block.sources[at] else {
-                at += 1;
-                continue;
-            };
-            for other in at + 1..block.sources.len() {
-                let Source::Scan(second) = block.sources[other] else { continue };
-                if self.arena.scan(first).table != self.arena.scan(second).table {
-                    continue;
-                }
-                let pairs = self.scan_pairs(block, first, second);
-                let unique = self.arena.table_of(first).facts.unique.clone();
-                let one = self.arena.scan(first).cols.clone();
-                let two = self.arena.scan(second).cols.clone();
-                let same = unique.iter().find(|(positions, _)| {
-                    positions.iter().all(|position| {
-                        let a = one.iter().find(|(at, _)| at == position);
-                        let b = two.iter().find(|(at, _)| at == position);
-                        match (a, b) {
-                            (Some((_, a)), Some((_, b))) => {
-                                pairs.contains(&(*a, *b)) || self.both_bound(block, *a, *b)
-                            }
-                            _ => false,
-                        }
-                    })
-                });
-                let Some((_, fact)) = same else { continue };
-                self.arena.use_fact(Some(*fact));
-                block.sources.remove(other);
-                let gone: ColSet = two.iter().map(|(_, col)| *col).collect();
-                // The columns of the second read are those of the first, also in the classes.
-                let mut local = Substitution::default();
-                let mut renamed = Vec::new();
-                for (position, col) in two {
-                    let stays = self.arena.scan_col(first, position);
-                    let column = self.arena.column(stays);
-                    local.set(col, column);
-                    renamed.push((col, stays));
-                }
-                for class in std::mem::take(&mut block.equal) {
-                    let mut class: Vec<Col> = class
-                        .into_iter()
-                        .map(|col| renamed.iter().find(|(from, _)| *from == col).map_or(col, |(_, to)| *to))
-                        .collect();
-                    class.sort_unstable();
-                    class.dedup();
-                    if let [only] = class.as_slice() {
-                        let test = self.arena.intern_not_null(*only);
-                        block.filters.push(test);
-                    } else {
-                        block.equal.push(class);
-                    }
-                }
-                for (col, stays) in renamed {
-                    let column = self.arena.column(stays);
-                    // A representative may have been replaced by a column that is gone.
-                    if let Some(to) = self.subst.get(stays) {
-                        let used = self.arena.columns_of(to);
-                        if used.intersects(&gone) {
-                            self.subst.remove(stays);
-                        }
-                    }
-                    self.replace(col, column);
-                }
-                self.apply_local(block, &mut local);
-                continue 'sources;
-            }
-            at += 1;
-        }
-    }
-
-    fn both_bound(&self, block: &Block, a: Col, b: Col) -> bool {
-        let literal = |col: Col| {
-            block.filters.iter().find_map(|e| match *self.arena.node(*e) {
-                Node::Cmp(CmpOp::Eq, x, y) => match (self.arena.node(x), self.arena.node(y)) {
-                    (Node::Col(c), Node::Const(value)) | (Node::Const(value), Node::Col(c)) if *c == col => {
-                        Some(*value)
-                    }
-                    _ => None,
-                },
-                _ => None,
-            })
-        };
-        matches!((literal(a), literal(b)), (Some(x), Some(y)) if x == y)
-    }
-
+    // rule: distinct-source
     /// A join with the distinct values of a subquery, all of them equated with something, is a semi-join.
     fn distinct_sources(&mut self, block: &mut Block) {
         let mut at = 0;
@@ -593,65 +503,6 @@ impl Normalizer<'_> {
             self.drop_members(block, &mine);
             block.filters.push(exists);
             self.changed = true;
-        }
-    }
-
-    /// Where duplicates do not matter, a read of a table that another read of it satisfies as well adds nothing.
-    fn folded(&mut self, block: &mut Block, above: &ColSet) {
-        let mut at = 0;
-        'sources: while at < block.sources.len() {
-            let Source::Scan(second) = block.sources[at] else {
-                at += 1;
-                continue;
-            };
-            let mine: ColSet = self.arena.scan(second).cols.iter().map(|(_, col)| *col).collect();
-            for other in 0..block.sources.len() {
-                let Source::Scan(first) = block.sources[other] else { continue };
-                if other == at || self.arena.scan(first).table != self.arena.scan(second).table {
-                    continue;
-                }
-                let read_above = self.resolved(above);
-                let mut to = Substitution::default();
-                let mut renamed = Vec::new();
-                for (position, col) in self.arena.scan(second).cols.clone() {
-                    let stays = self.arena.scan_col(first, position);
-                    let column = self.arena.column(stays);
-                    to.set(col, column);
-                    renamed.push((col, stays));
-                }
-                // Columns that others stand for are read through them.
-                let free = mine.iter().all(|col| {
-                    let class = block.equal.iter().find(|class| class.contains(&col));
-                    match class {
-                        Some(class) => {
-                            let stays = renamed.iter().find(|(from, _)| *from == col).map(|(_, to)| *to);
-                            class.iter().any(|member| Some(*member) == stays)
-                        }
-                        None => !read_above.contains(col),
-                    }
-                });
-                let conditions = block.filters.clone();
-                for outer in &block.outers {
-                    if outer.on.iter().any(|e| self.arena.columns_of(*e).intersects(&mine)) {
-                        at += 1;
-                        continue 'sources;
-                    }
-                }
-                let implied = block.filters.iter().all(|e| {
-                    !self.arena.columns_of(*e).intersects(&mine) || {
-                        let mapped = to.apply(self.arena, *e);
-                        conditions.contains(&mapped)
-                    }
-                });
-                if free && implied {
-                    block.filters.retain(|e| !self.arena.columns_of(*e).intersects(&mine));
-                    block.sources.remove(at);
-                    self.drop_members(block, &mine);
-                    self.changed = true;
-                    continue 'sources;
-                }
-            }
-            at += 1;
         }
     }
 }

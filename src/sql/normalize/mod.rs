@@ -10,7 +10,10 @@ mod filters;
 mod group_joins;
 mod joins;
 mod keys;
+mod limits;
+mod merge;
 mod prune;
+mod reads;
 mod sources;
 mod subqueries;
 
@@ -60,6 +63,7 @@ impl Normalizer<'_> {
             *e = self.bare_output(*e);
         }
         self.attach(&mut query.block, &mut outputs);
+        self.output_averages(&mut query.block, &mut outputs);
         for ((_, e), mapped) in query.outputs.iter_mut().zip(outputs) {
             if *e != mapped && !self.arena.has_sub(*e) {
                 self.changed = true;
@@ -68,6 +72,7 @@ impl Normalizer<'_> {
         }
     }
 
+    // rule: bare-output
     /// A cast of an integer to a wider integer changes no value.
     fn bare_output(&mut self, e: ExprId) -> ExprId {
         use super::algebra::Node;
@@ -87,6 +92,7 @@ impl Normalizer<'_> {
         self.value(mapped, extended)
     }
 
+    // rule: empty
     /// Normalizes a block. `above` are the columns that anything above it reads; in a `set` context its duplicates do
     /// not matter.
     fn block(&mut self, block: &mut Block, above: &ColSet, set: bool) {
@@ -230,3 +236,5 @@ impl Normalizer<'_> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traps;

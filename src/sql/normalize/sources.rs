@@ -2,8 +2,7 @@
 
 use super::super::algebra::map::Substitution;
 use super::super::algebra::{
-    Block, Branch, ColSet, Const, ExprId, Full, Limit, Node, Opaque, OrderKey, SetOp, Source, Union, Values,
-    Window,
+    Block, Branch, ColSet, ExprId, Full, Opaque, SetOp, Source, Union, Values, Window,
 };
 use super::Normalizer;
 use super::filters::splice;
@@ -99,63 +98,6 @@ impl Normalizer<'_> {
         block.sources.push(Source::Window(window));
     }
 
-    /// Where the order has no ties, sort keys behind the last that matters say nothing, all ways to number rows are one,
-    /// and ROWS and RANGE mean the same.
-    fn total_order(&mut self, input: &Block, e: ExprId) -> ExprId {
-        let Node::Window(mut call) = self.arena.node(e).clone() else { return e };
-        let mut known = ColSet::default();
-        for item in &*call.partition {
-            if let Node::Col(col) = *self.arena.node(*item) {
-                known.insert(col);
-            }
-        }
-        let mut facts = Vec::new();
-        let mut prefix = None;
-        let mut keys = Vec::with_capacity(call.order.len());
-        for (at, key) in call.order.iter().enumerate() {
-            let mut closed = known.clone();
-            facts.clear();
-            if self.closure(input, &mut closed, &mut facts) {
-                prefix = Some(at);
-                break;
-            }
-            keys.push(*key);
-            if let Node::Col(col) = *self.arena.node(key.expr) {
-                known.insert(col);
-            }
-        }
-        if prefix.is_none() {
-            facts.clear();
-            if !self.closure(input, &mut known.clone(), &mut facts) {
-                return e;
-            }
-        }
-        if keys.is_empty() {
-            return e;
-        }
-        let name = self.arena.text(call.call.func).to_owned();
-        let mut changed = keys.len() < call.order.len();
-        call.order = keys.into();
-        if matches!(name.as_str(), "rank" | "dense_rank") {
-            call.call.func = self.arena.sym("row_number");
-            changed = true;
-        }
-        if let Some(frame) = &mut call.frame {
-            use super::super::algebra::FrameBound::{Current, End, Start};
-            if frame.units == 'g'
-                && matches!((frame.start, frame.end), (Start, Current) | (Current, End) | (Current, Current))
-            {
-                frame.units = 'r';
-                changed = true;
-            }
-        }
-        if !changed {
-            return e;
-        }
-        self.arena.used_facts.extend(facts);
-        self.arena.window(call)
-    }
-
     fn branch(&mut self, branch: &mut Branch, set: bool) {
         let mut above = ColSet::default();
         branch.outputs.iter().for_each(|e| self.arena.collect_columns(*e, &mut above));
@@ -178,6 +120,9 @@ impl Normalizer<'_> {
             }
             self.flatten(branch, &mut branches);
         }
+        union.branches = branches;
+        self.merge_branches(&mut union, set);
+        let mut branches = std::mem::take(&mut union.branches);
         match branches.len() {
             0 => {
                 let null = self.arena.null();
@@ -217,6 +162,7 @@ impl Normalizer<'_> {
         block.sources.push(Source::Union(union));
     }
 
+    // rule: set-operations
     /// A branch that is itself a union is its branches.
     fn flatten(&mut self, mut branch: Branch, into: &mut Vec<Branch>) {
         let nested = branch.block.outers.is_empty()
@@ -329,54 +275,6 @@ impl Normalizer<'_> {
                 }
             }
         }
-    }
-
-    fn limit(&mut self, mut limit: Box<Limit>, block: &mut Block, above: &ColSet) {
-        let mut inside = above.clone();
-        limit.order.iter().for_each(|key| self.arena.collect_columns(key.expr, &mut inside));
-        self.block(&mut limit.input, &inside, false);
-        let mut extended = ColSet::default();
-        self.arena.extended(&limit.input, &mut extended);
-        let mut order: Vec<OrderKey> = Vec::with_capacity(limit.order.len());
-        for key in &limit.order {
-            let mut key = OrderKey { expr: self.mapped_value(key.expr, &extended), ..*key };
-            if self.arena.as_const(key.expr).is_some() || order.iter().any(|other| other.expr == key.expr) {
-                continue;
-            }
-            if !self.arena.nullable(key.expr, &extended) {
-                key.nulls_first = false;
-            }
-            order.push(key);
-        }
-        limit.order = order;
-        let rows = limit.limit.and_then(|e| self.arena.as_const(e));
-        let plain = limit.offset.is_none_or(|e| self.arena.as_const(e) == Some(Const::Int(0)));
-        if limit.input.empty || rows == Some(Const::Int(0)) {
-            let mut visible = self.arena.visible_set(&limit.input);
-            let null = self.arena.null();
-            for col in std::mem::take(&mut visible).iter() {
-                self.replace(col, null);
-            }
-            block.empty = true;
-            return;
-        }
-        if plain {
-            limit.offset = None;
-        }
-        let mut facts = Vec::new();
-        let unlimited = match rows {
-            None => limit.limit.is_none_or(|e| self.arena.is_null_const(e)),
-            Some(Const::Null) => true,
-            Some(Const::Int(_)) => self.closure(&limit.input, &mut ColSet::default(), &mut facts),
-            _ => false,
-        };
-        if plain && unlimited && limit.extra.is_none() {
-            self.arena.used_facts.extend(facts);
-            self.changed = true;
-            splice(block, std::mem::take(&mut limit.input));
-            return;
-        }
-        block.sources.push(Source::Limit(limit));
     }
 
     fn opaque(&mut self, mut opaque: Box<Opaque>, block: &mut Block) {

@@ -97,6 +97,7 @@ impl Normalizer<'_> {
         self.arena.in_sub(left, id)
     }
 
+    // rule: in-exists
     /// `IN (subquery)` where only TRUE counts.
     pub(super) fn in_condition(&mut self, left: &[ExprId], sub: SubId) -> ExprId {
         let mut copy = self.arena.sub(sub).clone();
@@ -135,6 +136,7 @@ impl Normalizer<'_> {
         self.arena.scalar(id)
     }
 
+    // rule: scalar-join
     /// Scalar subqueries of at most one row become sources of the block over which the expressions are evaluated.
     pub(super) fn attach(&mut self, block: &mut Block, exprs: &mut [ExprId]) {
         if block.empty || !exprs.iter().any(|e| self.arena.has_sub(*e)) {

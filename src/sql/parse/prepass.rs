@@ -6,6 +6,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
 use super::ParseFault;
+use super::idioms::{asof_joins, attempts, bare_values, may_touch_a_string, null_tests, typed_arrays};
 use crate::sql::Dialect;
 
 /// Mends the tokens (without white space) of a text.
@@ -23,11 +24,14 @@ pub(super) fn mend(
             drop_materialized(&mut tokens);
             prefix_aliases(&mut tokens);
             precedence(&tokens, dialect)?;
+            null_tests(&mut tokens);
+            asof_joins(&mut tokens);
             reservoir(&mut tokens);
             null_treatment(&mut tokens);
         }
         Dialect::Redshift => {
             precedence(&tokens, dialect)?;
+            null_tests(&mut tokens);
             approximate(&mut tokens);
             extract_units(&mut tokens);
             null_treatment(&mut tokens);
@@ -37,11 +41,14 @@ pub(super) fn mend(
             local_time_zone(&mut tokens);
         }
         Dialect::Databricks => {
+            bare_values(&mut tokens);
+            attempts(&mut tokens);
             local_time_zone(&mut tokens);
             null_treatment(&mut tokens);
         }
-        Dialect::BigQuery => typed_arrays(&tokens)?,
-        Dialect::Postgres | Dialect::Generic => {}
+        Dialect::BigQuery => typed_arrays(&mut tokens),
+        Dialect::Postgres => null_tests(&mut tokens),
+        Dialect::Generic => {}
     }
     Ok(tokens)
 }
@@ -83,18 +90,18 @@ fn word(token: &TokenWithSpan) -> Option<String> {
     }
 }
 
-fn is_word(tokens: &[TokenWithSpan], at: usize, expected: &str) -> bool {
+pub(super) fn is_word(tokens: &[TokenWithSpan], at: usize, expected: &str) -> bool {
     matches!(
         tokens.get(at).map(|t| &t.token),
         Some(Token::Word(Word { value, quote_style: None, .. })) if value.eq_ignore_ascii_case(expected)
     )
 }
 
-fn is(tokens: &[TokenWithSpan], at: usize, expected: &Token) -> bool {
+pub(super) fn is(tokens: &[TokenWithSpan], at: usize, expected: &Token) -> bool {
     tokens.get(at).is_some_and(|t| t.token == *expected)
 }
 
-fn make_word(value: &str, span: Span) -> TokenWithSpan {
+pub(super) fn make_word(value: &str, span: Span) -> TokenWithSpan {
     TokenWithSpan::new(Token::make_word(value, None), span)
 }
 
@@ -131,7 +138,12 @@ fn literals(
                     _ => {}
                 }
             }
-            Token::Word(prefix) if prefix.quote_style.is_none() && next_is_string && adjacent => {
+            Token::Word(prefix)
+                if prefix.quote_style.is_none()
+                    && next_is_string
+                    && adjacent
+                    && !may_touch_a_string(&prefix.value.to_ascii_lowercase()) =>
+            {
                 let value = match prefix.value.to_ascii_lowercase().as_str() {
                     // DuckDB's escape strings; the others have a token of their own.
                     "e" if dialect == Dialect::DuckDb => escaped(&tokens[at + 1].token),
@@ -195,17 +207,18 @@ const JOIN_WORDS: &[&str] =
 
 fn refuse_misreadings(tokens: &[TokenWithSpan], dialect: Dialect) -> Result<(), ParseFault> {
     for at in 0..tokens.len() {
+        let joins = is_word(tokens, at + 1, "join");
+        if !joins && !is_word(tokens, at + 1, "sample") {
+            continue;
+        }
         let Some(text) = word(&tokens[at]) else { continue };
-        if JOIN_WORDS.contains(&text.as_str())
-            && is_word(tokens, at + 1, "join")
-            && !is_word(tokens, at.wrapping_sub(1), "as")
-        {
+        if JOIN_WORDS.contains(&text.as_str()) && joins && !is_word(tokens, at.wrapping_sub(1), "as") {
             let kept = text == "directed" && dialect == Dialect::Snowflake;
             if !kept {
                 return unsupported(&format!("{} JOIN is not read", text.to_uppercase()), &tokens[at]);
             }
         }
-        if text == "using" && is_word(tokens, at + 1, "sample") {
+        if text == "using" && !joins {
             return unsupported("USING SAMPLE picks rows at random, which cannot be compared", &tokens[at]);
         }
     }
@@ -329,29 +342,6 @@ fn null_treatment(tokens: &mut [TokenWithSpan]) {
     }
 }
 
-/// `ARRAY<T>[..]` would be read as comparisons.
-fn typed_arrays(tokens: &[TokenWithSpan]) -> Result<(), ParseFault> {
-    for at in 0..tokens.len() {
-        if !(is_word(tokens, at, "array") && is(tokens, at + 1, &Token::Lt)) {
-            continue;
-        }
-        let mut depth = 0usize;
-        let close = (at + 1..tokens.len()).find(|i| {
-            match tokens[*i].token {
-                Token::Lt => depth += 1,
-                Token::Gt => depth = depth.saturating_sub(1),
-                Token::ShiftRight => depth = depth.saturating_sub(2),
-                _ => {}
-            }
-            depth == 0
-        });
-        if close.is_some_and(|close| is(tokens, close + 1, &Token::LBracket)) {
-            return unsupported("a typed array literal is not read", &tokens[at]);
-        }
-    }
-    Ok(())
-}
-
 /// Operators that bind otherwise in the dialect than in the parser: beside another operator, without parentheses, they
 /// are refused. In DuckDB `->` and `->>` bind weaker than comparisons; there and in Redshift `^` is a power and binds stronger
 /// than `*`; and `&`, `|`, `<<`, `>>` have one rank.
@@ -368,7 +358,10 @@ fn precedence(tokens: &[TokenWithSpan], dialect: Dialect) -> Result<(), ParseFau
         };
         let before = operand_start(tokens, at).checked_sub(1);
         let after = operand_end(tokens, at + 1);
-        if is_operator(tokens, after) || before.is_some_and(|i| is_operator(tokens, i)) {
+        let is_path = |at: usize| matches!(tokens[at].token, Token::Arrow | Token::LongArrow);
+        // Arrows in a row go from left to right in either reading.
+        let beside = |i: usize| is_operator(tokens, i) && !(is_path(at) && is_path(i));
+        if beside(after) || before.is_some_and(beside) {
             return unsupported(&format!("`{what}` beside another operator needs parentheses"), &tokens[at]);
         }
     }
@@ -522,7 +515,7 @@ fn in_list(tokens: &[TokenWithSpan], at: usize) -> bool {
 }
 
 /// The end of a list item: the comma, clause or bracket after it.
-fn item_end(tokens: &[TokenWithSpan], start: usize) -> usize {
+pub(super) fn item_end(tokens: &[TokenWithSpan], start: usize) -> usize {
     let mut depth = 0usize;
     for (i, token) in tokens.iter().enumerate().skip(start) {
         match &token.token {

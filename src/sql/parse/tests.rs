@@ -9,8 +9,38 @@ fn print(sql: &str, dialect: Dialect) -> String {
 
 #[test]
 fn what_dialects_users_write_is_mended() {
-    use Dialect::{Databricks, DuckDb, Redshift, Snowflake};
+    use Dialect::{BigQuery, Databricks, DuckDb, Postgres, Redshift, Snowflake};
     let cases = [
+        (Databricks, "select date'2024-01-01', x from t", "SELECT DATE '2024-01-01', x FROM t"),
+        (
+            DuckDb,
+            "select case when a then'x'else'y'end from t",
+            "SELECT CASE WHEN a THEN 'x' ELSE 'y' END FROM t",
+        ),
+        (
+            Postgres,
+            "select a from t where a isnull or b notnull",
+            "SELECT a FROM t WHERE a IS NULL OR b IS NOT NULL",
+        ),
+        (Redshift, "select isnull(a, b) from t", "SELECT isnull(a, b) FROM t"),
+        (
+            BigQuery,
+            "select array<struct<a int64>>[(1)], array<int64>[] from t",
+            "SELECT CAST([(1)] AS ARRAY<STRUCT<a INT64>>), CAST([] AS ARRAY<INT64>) FROM t",
+        ),
+        (Databricks, "select * from values 1, 'a' as v(x)", "SELECT * FROM (VALUES (1), ('a')) AS v (x)"),
+        (Databricks, "select s.a?::int from t", "SELECT TRY_CAST(s.a AS INT) FROM t"),
+        (DuckDb, "select j -> 'a' ->> 'b' from t", "SELECT j -> 'a' ->> 'b' FROM t"),
+        (
+            DuckDb,
+            "select * from t asof left join u on t.id = u.id and t.ts >= u.ts where t.a = 1",
+            "SELECT * FROM t ASOF JOIN u MATCH_CONDITION (asof_left(t.id = u.id AND t.ts >= u.ts) > 0) WHERE t.a = 1",
+        ),
+        (
+            DuckDb,
+            "select * from t asof join u using (id, ts)",
+            "SELECT * FROM t ASOF JOIN u MATCH_CONDITION (asof_using((id, ts)) > 0)",
+        ),
         (DuckDb, "select sum(x) filter (y > 1) from t", "SELECT sum(x) FILTER (WHERE y > 1) FROM t"),
         (
             DuckDb,
@@ -63,7 +93,7 @@ fn what_dialects_users_write_is_mended() {
 
 #[test]
 fn what_would_be_misread_is_refused() {
-    use Dialect::{BigQuery, DuckDb, Postgres, Redshift};
+    use Dialect::{DuckDb, Postgres, Redshift};
     for (dialect, sql) in [
         (DuckDb, "select * from a positional join b"),
         (DuckDb, "select * from a using sample 10%"),
@@ -76,7 +106,7 @@ fn what_would_be_misread_is_refused() {
         (DuckDb, "select x ^ 2 + 1 from t"),
         (DuckDb, "select a | b & c from t"),
         (Redshift, "select - x ^ 2 from t"),
-        (BigQuery, "select array<int64>[1]"),
+        (DuckDb, "select j -> 'a' ->> 'b' = 'c' from t"),
         (DuckDb, "select 1 end union select 2"),
         (DuckDb, "select a from t limit 1 join u"),
     ] {
