@@ -412,7 +412,7 @@ pub struct Substitution {
 }
 
 /// Replacements nested deeper than this are in a circle: never expected, and nothing is concluded from it.
-const MAX_REPLACEMENTS: usize = 4 * super::arena::MAX_DEPTH as usize;
+const MAX_REPLACEMENTS: usize = 2 * super::arena::MAX_DEPTH as usize;
 
 impl Substitution {
     /// Replaces a column. Replacements may hold columns that are replaced in turn.

@@ -53,3 +53,18 @@ fn no_tempting_rewrite_is_called_equal() {
     }
     assert!(equal.is_empty(), "called equal:\n{}", equal.join("\n"));
 }
+
+/// Nothing here may be called equal either, but what matters is that it ends.
+#[test]
+fn laterals_do_not_run_in_circles() {
+    let schema = schema();
+    for sql in [
+        "select t.id, q.x from t, lateral (select x from u where u.t_id = t.id limit 1) q",
+        "select t.id, q.x from t left join lateral (select x from u where u.t_id = t.id limit 1) q on true",
+        "select t.id, q.c from t, lateral (select t_id, count(*) c from u where u.t_id = t.id group by t_id) q",
+    ] {
+        let comparison =
+            compare(sql, "select t.id, u.x from t join u on u.t_id = t.id", &schema, &Options::default());
+        assert!(!matches!(comparison.verdict, Verdict::Equivalent), "{sql}");
+    }
+}
