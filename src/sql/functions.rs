@@ -321,6 +321,70 @@ pub(crate) fn date_part_function(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Functions that take a date part as a bare word: `dateadd(month, 1, d)`, `date_trunc(d, week(monday))`.
+pub(crate) fn takes_date_part(name: &str) -> bool {
+    name == "week"
+        || name == "last_day"
+        || name == "time_slice"
+        || ["date", "time", "timestamp", "datetime"].iter().filter_map(|start| name.strip_prefix(start)).any(
+            |rest| {
+                matches!(rest.trim_start_matches('_'), "add" | "sub" | "diff" | "trunc" | "part" | "bucket")
+            },
+        )
+}
+
+/// Whether a bare word names a date part, or a day that a week begins with.
+pub(crate) fn names_date_part(word: &str) -> bool {
+    matches!(
+        date_part(word).as_str(),
+        "year"
+            | "month"
+            | "day"
+            | "quarter"
+            | "week"
+            | "hour"
+            | "minute"
+            | "second"
+            | "dow"
+            | "doy"
+            | "isodow"
+            | "isoweek"
+            | "isoyear"
+            | "millisecond"
+            | "microsecond"
+            | "nanosecond"
+            | "milliseconds"
+            | "microseconds"
+            | "epoch"
+            | "epoch_second"
+            | "epoch_millisecond"
+            | "decade"
+            | "century"
+            | "weekiso"
+            | "yearofweek"
+            | "yearofweekiso"
+            | "dayofweekiso"
+            | "mm"
+            | "yy"
+            | "yyyy"
+            | "dd"
+            | "hh"
+            | "mi"
+            | "ms"
+            | "wk"
+            | "ww"
+            | "q"
+            | "qq"
+            | "monday"
+            | "tuesday"
+            | "wednesday"
+            | "thursday"
+            | "friday"
+            | "saturday"
+            | "sunday"
+    )
+}
+
 /// The one spelling of a date part.
 pub(crate) fn date_part(name: &str) -> String {
     let lower = name.to_ascii_lowercase();

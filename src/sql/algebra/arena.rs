@@ -12,6 +12,8 @@ use crate::sql::types::Type;
 
 /// Expressions nested deeper than this are not compared.
 pub const MAX_DEPTH: u16 = 160;
+/// Replacements nested deeper than this are in a circle: never expected, and nothing is concluded from it.
+pub const MAX_REPLACEMENTS: usize = 2 * MAX_DEPTH as usize;
 /// More expressions than this are not compared.
 pub const MAX_NODES: usize = 60_000;
 

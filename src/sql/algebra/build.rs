@@ -203,11 +203,6 @@ impl Arena {
         }
     }
 
-    /// Whether the expression may be a NaN that is neither equal to itself nor in any order: only BigQuery has these.
-    pub fn nan_is_unequal(&self, expr: ExprId) -> bool {
-        self.dialect == crate::sql::Dialect::BigQuery && matches!(self.type_of(expr), Type::Float(_))
-    }
-
     /// `IS NULL`.
     pub fn is_null(&mut self, expr: ExprId) -> ExprId {
         match self.node(expr).clone() {

@@ -8,6 +8,11 @@ use super::{Arena, ExprId};
 use crate::sql::types::Type;
 
 impl Arena {
+    /// Whether the expression may be a NaN that is neither equal to itself nor in any order: only BigQuery has these.
+    pub fn nan_is_unequal(&self, expr: ExprId) -> bool {
+        self.dialect == crate::sql::Dialect::BigQuery && matches!(self.type_of(expr), Type::Float(_))
+    }
+
     /// A comparison in its one form.
     pub fn cmp(&mut self, op: CmpOp, a: ExprId, b: ExprId) -> ExprId {
         if self.is_null_const(a) || self.is_null_const(b) {

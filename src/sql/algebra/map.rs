@@ -411,9 +411,6 @@ pub struct Substitution {
     depth: usize,
 }
 
-/// Replacements nested deeper than this are in a circle: never expected, and nothing is concluded from it.
-const MAX_REPLACEMENTS: usize = 2 * super::arena::MAX_DEPTH as usize;
-
 impl Substitution {
     /// Replaces a column. Replacements may hold columns that are replaced in turn.
     pub fn set(&mut self, col: Col, expr: ExprId) {
@@ -439,7 +436,7 @@ impl Substitution {
         self.map.is_empty() && self.exprs.is_empty()
     }
 
-    /// How many columns were given a replacement so far; see [`Self::since`].
+    /// How many columns were given a replacement so far.
     pub fn len(&self) -> usize {
         self.order.len()
     }
@@ -462,7 +459,7 @@ impl Substitution {
         if let Some(done) = self.memo.get(&expr) {
             return *done;
         }
-        if self.depth > MAX_REPLACEMENTS {
+        if self.depth > super::arena::MAX_REPLACEMENTS {
             arena.overflow = true;
             return expr;
         }

@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, NamedWindowExpr, NullTreatment, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowSpec, WindowType,
+    FunctionArguments, Ident, NamedWindowExpr, NullTreatment, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowSpec, WindowType,
 };
 
 use super::super::Dialect;
@@ -38,6 +38,11 @@ impl<'a> Lowerer<'a> {
                 distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
                 for arg in &list.args {
                     match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(word)))
+                            if self.is_date_part(&name, word) =>
+                        {
+                            args.push(Argument::DatePart(functions::date_part(&word.value)));
+                        }
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(Argument::Expr(expr)),
                         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => {}
                         FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
@@ -92,10 +97,24 @@ impl<'a> Lowerer<'a> {
         Ok(self.scalar_call(&name, &args))
     }
 
+    /// Whether an argument is a date part: a keyword, but in DuckDB and PostgreSQL only where no column has this name.
+    fn is_date_part(&mut self, function: &str, word: &Ident) -> bool {
+        if word.quote_style.is_some()
+            || !functions::takes_date_part(function)
+            || !functions::names_date_part(&word.value)
+        {
+            return false;
+        }
+        let keyword = !matches!(self.dialect, Dialect::DuckDb | Dialect::Postgres | Dialect::Generic);
+        let name = self.fold(word);
+        keyword || self.resolve(&name, &word.value).is_err()
+    }
+
     fn arguments(&mut self, args: &[Argument<'a>]) -> Result<Vec<ExprId>> {
         args.iter()
             .map(|arg| match arg {
                 Argument::Expr(expr) => self.expr(expr),
+                Argument::DatePart(part) => Ok(self.text_const(part)),
                 Argument::Named(name, expr) => {
                     let value = self.expr(expr)?;
                     let name = self.arena.sym(name);
@@ -298,5 +317,6 @@ impl<'a> Lowerer<'a> {
 
 enum Argument<'a> {
     Expr(&'a Expr),
+    DatePart(String),
     Named(String, &'a Expr),
 }

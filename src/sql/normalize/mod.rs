@@ -5,6 +5,7 @@
 //! rule with its condition.
 
 mod aggregates;
+mod averages;
 mod conditions;
 mod filters;
 mod group_joins;

@@ -68,3 +68,19 @@ fn laterals_do_not_run_in_circles() {
         assert!(!matches!(comparison.verdict, Verdict::Equivalent), "{sql}");
     }
 }
+
+/// A date part is no column: that it is not in the schema makes no query fail.
+#[test]
+fn date_parts_are_no_missing_columns() {
+    let schema = schema();
+    for (dialect, sql) in [
+        (Dialect::Snowflake, "select dateadd(month, 1, d) as a from t"),
+        (Dialect::Redshift, "select datediff(day, d, ts) as a from t"),
+        (Dialect::BigQuery, "select date_trunc(d, week(monday)) as a from t"),
+        (Dialect::BigQuery, "select timestamp_diff(ts, ts, second) as a from t"),
+    ] {
+        let options = Options { contract: Contract::Position, dialect };
+        let comparison = compare("select d as a from t", sql, &schema, &options);
+        assert_eq!(comparison.verdict, Verdict::Unknown, "{sql}: {}", comparison.reason);
+    }
+}
