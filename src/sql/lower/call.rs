@@ -41,7 +41,7 @@ impl<'a> Lowerer<'a> {
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(word)))
                             if self.is_date_part(&name, word) =>
                         {
-                            args.push(Argument::DatePart(functions::date_part(&word.value)));
+                            return Err(BindFault::unsupported(format!("the date part {word}")));
                         }
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(Argument::Expr(expr)),
                         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => {}
@@ -97,7 +97,7 @@ impl<'a> Lowerer<'a> {
         Ok(self.scalar_call(&name, &args))
     }
 
-    /// Whether an argument is a date part: a keyword, but in DuckDB and PostgreSQL only where no column has this name.
+    /// Whether an argument is a date part and not a column: a word that is missing in the schema for good reason.
     fn is_date_part(&mut self, function: &str, word: &Ident) -> bool {
         if word.quote_style.is_some()
             || !functions::takes_date_part(function)
@@ -105,16 +105,14 @@ impl<'a> Lowerer<'a> {
         {
             return false;
         }
-        let keyword = !matches!(self.dialect, Dialect::DuckDb | Dialect::Postgres | Dialect::Generic);
         let name = self.fold(word);
-        keyword || self.resolve(&name, &word.value).is_err()
+        self.resolve(&name, &word.value).is_err()
     }
 
     fn arguments(&mut self, args: &[Argument<'a>]) -> Result<Vec<ExprId>> {
         args.iter()
             .map(|arg| match arg {
                 Argument::Expr(expr) => self.expr(expr),
-                Argument::DatePart(part) => Ok(self.text_const(part)),
                 Argument::Named(name, expr) => {
                     let value = self.expr(expr)?;
                     let name = self.arena.sym(name);
@@ -317,6 +315,5 @@ impl<'a> Lowerer<'a> {
 
 enum Argument<'a> {
     Expr(&'a Expr),
-    DatePart(String),
     Named(String, &'a Expr),
 }
