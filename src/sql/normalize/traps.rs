@@ -30,7 +30,7 @@ fn schema() -> Schema {
 fn no_tempting_rewrite_is_called_equal() {
     let schema = schema();
     let lines: Vec<&str> = TRAPS.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).collect();
-    assert!(lines.len() > 400 && lines.len() % 2 == 0);
+    assert!(lines.len() > 400 && lines.len().is_multiple_of(2));
     let mut equal = Vec::new();
     for pair in lines.chunks(2) {
         let (dialect, a) = match pair[0].strip_prefix('@').and_then(|rest| rest.split_once(' ')) {
