@@ -9,7 +9,7 @@ use crate::sql::model::{self, Model};
 use crate::sql::search::{Search, SearchOptions, Step};
 use crate::sql::verdict::{Comparison, Method, Verdict};
 use crate::sql::{Dialect, Schema};
-use crate::tool::duckdb::{Lease, Pool};
+use crate::tool::duckdb::{Lease, Pool, SessionFault};
 
 /// How two models are compared.
 #[derive(Debug, Clone)]
@@ -100,15 +100,23 @@ pub async fn search(
         own_rows: options.own_rows.clone(),
         databases: options.databases,
     };
-    let found = match Search::new(golden, candidate, schema, &search_options) {
-        Ok(mut search) => {
-            let found = drive(&mut search, session, options.deadline).await;
-            if session.execute(&search.teardown(), options.deadline).await.is_err() {
-                session.reset();
-            }
-            found
+    let mut attempt = 0;
+    let found = loop {
+        let mut search = match Search::new(golden, candidate, schema, &search_options) {
+            Ok(search) => search,
+            Err(comparison) => break *comparison,
+        };
+        let found = drive(&mut search, session, options.deadline).await;
+        if session.execute(&search.teardown(), options.deadline).await.is_err() {
+            session.reset();
         }
-        Err(comparison) => *comparison,
+        attempt += 1;
+        match found {
+            Ok(comparison) => break comparison,
+            // Something ended the child, which is no fault of the queries; where it is, it happens again.
+            Err(SessionFault::Ended(_)) if attempt < 2 => {}
+            Err(fault) => break Comparison::new(Verdict::Unknown, Method::Search, fault.to_string()),
+        }
     };
     Comparison {
         would_prove: proof.would_prove,
@@ -137,18 +145,20 @@ pub async fn judge_models(
     model::combine(golden, candidate, comparisons, schema, &options)
 }
 
-async fn drive(search: &mut Search, session: &mut Lease, deadline: Duration) -> Comparison {
+async fn drive(
+    search: &mut Search,
+    session: &mut Lease,
+    deadline: Duration,
+) -> Result<Comparison, SessionFault> {
     let mut stdout = String::new();
     let mut stderr = String::new();
     loop {
         match search.advance(&stdout, &stderr) {
-            Step::Done(comparison) => return *comparison,
-            Step::Execute(script) => match session.execute(&script, deadline).await {
-                Ok(reply) => (stdout, stderr) = (reply.stdout, reply.stderr),
-                Err(fault) => {
-                    return Comparison::new(Verdict::Unknown, Method::Search, fault.to_string());
-                }
-            },
+            Step::Done(comparison) => return Ok(*comparison),
+            Step::Execute(script) => {
+                let reply = session.execute(&script, deadline).await?;
+                (stdout, stderr) = (reply.stdout, reply.stderr);
+            }
         }
     }
 }

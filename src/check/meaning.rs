@@ -7,7 +7,7 @@ use crate::generate::contract::Candidate;
 use crate::sql::compare::Options;
 use crate::sql::model::{self, Branch, Model};
 use crate::sql::schema::{Column, Table};
-use crate::sql::{self, Comparison, Method, Schema, Verdict};
+use crate::sql::{Comparison, Dialect, Method, Schema, Verdict, relations};
 use crate::suite::{Case, context};
 use crate::tool::duckdb::Pool;
 
@@ -25,7 +25,8 @@ pub struct Compiled<'a> {
 
 /// Compares the two models: by proof, then, where there is a pool, by searching for rows that differ. A model that asks
 /// `is_incremental()` is compared in both branches; `columns` are those of the golden's relation, which the incremental
-/// branch may read as `this`. Where a text calls macros that only dbt can expand, dbt's compiled SQL takes its place.
+/// branch may read as `this`. The full branch is compared as dbt compiled it where dbt ran on both, and the reason says so;
+/// otherwise as it is rendered here.
 pub async fn compare(
     case: &Case,
     candidate: &Candidate,
@@ -54,11 +55,15 @@ pub async fn compare(
         let full = pair.branch == Branch::Full;
         let schema = if full { schema } else { &with_this };
         let comparison = match (pair.settled(), compiled.golden, compiled.candidate) {
-            (None, ..) => golden::judge(&pair.golden.sql, &pair.candidate.sql, schema, &options, pool).await,
-            (Some(settled), Some(golden), Some(candidate)) if full && settled.verdict == Verdict::Unknown => {
-                sql::compare::compare(golden, candidate, schema, &proof)
+            (Some(settled), ..) if settled.verdict == Verdict::Identical => settled,
+            (_, Some(golden), Some(candidate)) if full => {
+                let text = |sql: &str| as_in_schema(sql, schema, case.dialect);
+                let mut found = golden::judge(&text(golden), &text(candidate), schema, &options, pool).await;
+                found.reason = format!("as dbt compiled them: {}", found.reason);
+                found
             }
             (Some(settled), ..) => settled,
+            (None, ..) => golden::judge(&pair.golden.sql, &pair.candidate.sql, schema, &options, pool).await,
         };
         let decided = comparison.verdict == Verdict::Differs;
         comparisons.push(comparison);
@@ -67,6 +72,18 @@ pub async fn compare(
         }
     }
     model::combine(&golden, &drafted, comparisons, &with_this, &proof)
+}
+
+/// dbt's compiled SQL with relations under the names that the schema has for them: a source's table behind its schema, a model
+/// alone.
+fn as_in_schema(sql: &str, schema: &Schema, dialect: Dialect) -> String {
+    relations::renamed(sql, dialect, |name| {
+        let parts: Vec<&str> = name.split('.').collect();
+        (0..parts.len()).find_map(|from| {
+            let wanted = parts[from..].join(".");
+            schema.tables.keys().find(|known| known.eq_ignore_ascii_case(&wanted)).cloned()
+        })
+    })
 }
 
 /// The schema with the model itself in it, as an incremental run finds it.
@@ -106,7 +123,11 @@ pub fn learn(comparison: &mut Comparison, same_rows: Option<bool>) {
 /// Lets the verdict weigh on `rows`: rows that are the same on the project's data do not make a model right that is
 /// shown to differ, and a proof stands where dbt was not run.
 pub fn weigh(rows: &mut CheckResult, comparison: &Comparison, agrees: AgreesPolicy) {
-    let class = comparison.explanation.first().map_or("rows_differ", |change| change.class.as_str());
+    let class = comparison
+        .explanation
+        .iter()
+        .find(|change| change.class != "cosmetic")
+        .map_or("rows_differ", |change| change.class.as_str());
     match (rows.outcome, comparison.verdict) {
         (Outcome::Failed, _) => {
             for finding in rows.findings.iter_mut().filter(|finding| finding.class == "rows_differ") {
@@ -127,5 +148,26 @@ pub fn weigh(rows: &mut CheckResult, comparison: &Comparison, agrees: AgreesPoli
                 vec![Finding::new("not_proved", "the rows are the same, but equality is not proved")];
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiled_names_become_those_of_the_schema() {
+        let mut schema = Schema::default();
+        for name in ["stg_orders", "raw.customers"] {
+            schema.tables.insert(name.to_owned(), Table::default());
+        }
+        let compiled = "with o as (\n  select é.id from \"dev\".\"main\".\"stg_orders\" as é\n)\nselect o.id, 'dev.main.stg_orders' as s\n\
+                        from o join \"dev\".\"raw\".\"customers\" c using (id), \"dev\".\"main\".\"other\"";
+        assert_eq!(
+            as_in_schema(compiled, &schema, Dialect::DuckDb),
+            "with o as (\n  select é.id from stg_orders as é\n)\nselect o.id, 'dev.main.stg_orders' as s\n\
+             from o join raw.customers c using (id), \"dev\".\"main\".\"other\""
+        );
+        assert_eq!(as_in_schema("select from where", &schema, Dialect::DuckDb), "select from where");
     }
 }

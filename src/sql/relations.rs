@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{ObjectName, Query, Select, Spanned, TableFactor, Visit, Visitor};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::Dialect;
+use super::parse::{parse_query, tokens};
 
 /// A relation named in FROM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,50 @@ pub fn relations(query: &Query, dialect: Dialect) -> Vec<RelationUse> {
     let mut scan = Scan { dialect, scopes: Vec::new(), aliases: Vec::new(), found: Vec::new() };
     let _ = query.visit(&mut scan);
     scan.found
+}
+
+/// The text with relations under other names: `rename` gets each name as [`RelationUse`] has it and says what to write instead.
+/// Everything else stays, byte for byte. The same text where it does not parse.
+pub fn renamed(sql: &str, dialect: Dialect, rename: impl Fn(&str) -> Option<String>) -> String {
+    let (Ok(query), Ok(tokens)) = (parse_query(sql, dialect), tokens(sql, dialect)) else {
+        return sql.to_owned();
+    };
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(sql.match_indices('\n').map(|(newline, _)| newline + 1)).collect();
+    let offset = |line: u64, column: u64| -> Option<usize> {
+        let start = *starts.get(usize::try_from(line).ok()?.checked_sub(1)?)?;
+        let skipped = usize::try_from(column).ok()?.checked_sub(1)?;
+        let rest = sql.get(start..)?;
+        Some(start + rest.char_indices().nth(skipped).map_or(rest.len(), |(at, _)| at))
+    };
+    let mut edits: Vec<(usize, usize, String)> = Vec::new();
+    for found in relations(&query, dialect) {
+        let Some(new) = rename(&found.name) else { continue };
+        let is_start = |token: &TokenWithSpan| {
+            let at = token.span.start;
+            usize::try_from(at.line) == Ok(found.line) && usize::try_from(at.column) == Ok(found.column)
+        };
+        let Some(first) = tokens.iter().position(is_start) else { continue };
+        let mut last = first;
+        while tokens.get(last + 1).is_some_and(|token| token.token == Token::Period)
+            && last + 2 < tokens.len()
+        {
+            last += 2;
+        }
+        let (start, end) = (tokens[first].span.start, tokens[last].span.end);
+        if let (Some(start), Some(end)) = (offset(start.line, start.column), offset(end.line, end.column)) {
+            edits.push((start, end, new));
+        }
+    }
+    edits.sort();
+    edits.dedup();
+    let mut out = sql.to_owned();
+    for (start, end, new) in edits.into_iter().rev() {
+        if start <= end && out.is_char_boundary(start) && out.is_char_boundary(end) {
+            out.replace_range(start..end, &new);
+        }
+    }
+    out
 }
 
 /// The CTEs of one WITH.

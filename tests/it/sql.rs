@@ -1,6 +1,6 @@
 //! What the SQL judge promises: an equality that no database contradicts, a difference that reproduces.
 //!
-//! The standing fuzz runs a few hundred random pairs; `ASSAY_FUZZ_PAIRS=100000` runs more, `ASSAY_FUZZ_SEED` starts
+//! The standing fuzz runs a few hundred random pairs; `ASSAY_FUZZ_PAIRS=100000` and `ASSAY_FUZZ_FORMS=10000` run more, `ASSAY_FUZZ_SEED` starts
 //! elsewhere, and `ASSAY_FUZZ_REPORT=FILE` collects every contradiction instead of stopping at the first.
 
 mod pairs;
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use assay::check::golden::{self, GoldenOptions};
 use assay::sql::Schema;
-use assay::sql::compare::Contract;
-use assay::sql::verdict::{Comparison, Verdict};
+use assay::sql::algebra::to_sql;
+use assay::sql::compare::{Contract, Options, normal_form};
+use assay::sql::facts::FactSet;
+use assay::sql::verdict::{Comparison, Method, Verdict};
 use assay::stats::rng::SplitMix64;
 use assay::tool::duckdb::{Lease, Pool, Session, SessionFault, SessionLimits};
 
@@ -258,14 +260,81 @@ async fn fuzz_one(seed: u64, session: &mut Lease) -> Result<Seen, String> {
     }
 }
 
+/// What the normal form of one random query said when it was executed.
+enum Form {
+    Same { again: bool },
+    Unprinted,
+}
+
+/// Executes the normal form of a random query beside the query itself, on random databases.
+async fn form_one(seed: u64, session: &mut Lease) -> Result<Form, String> {
+    let pair = pairs::random(&mut SplitMix64::new(seed));
+    let schema: Schema = serde_json::from_str(&pair.schema).expect("the generator's schema reads");
+    let facts = FactSet::declared(&schema);
+    let proof = Options { contract: Contract::Position, ..Options::default() };
+    let Ok(form) = normal_form(&pair.candidate, &schema, &facts, &proof) else { return Ok(Form::Unprinted) };
+    let Some(printed) = to_sql(&form.arena, &form.query) else { return Ok(Form::Unprinted) };
+    let options = GoldenOptions { databases: 14, ..options() };
+    let open = Comparison::new(Verdict::Unknown, Method::NormalForm, "");
+    let found = golden::search(&pair.candidate, &printed, &schema, &options, open, session).await;
+    if found.verdict == Verdict::Differs {
+        let script = found.counterexample.as_ref().map_or("", |found| found.script.as_str());
+        return Err(format!(
+            "seed {seed}: the normal form, executed, is not the query\n  query: {}\n  form:  {printed}\n  schema: {}\n{script}",
+            pair.candidate, pair.schema
+        ));
+    }
+    if found.reason.contains("be executed in DuckDB") || found.reason.contains("failed on every") {
+        return Ok(Form::Unprinted);
+    }
+    let again =
+        normal_form(&printed, &schema, &facts, &proof).is_ok_and(|again| again.canonical == form.canonical);
+    Ok(Form::Same { again })
+}
+
+#[tokio::test]
+async fn the_normal_form_executed_gives_what_the_query_gives() {
+    let (forms, first) = (number("ASSAY_FUZZ_FORMS", 60), number("ASSAY_FUZZ_SEED", 1));
+    let mut session = pool().lease().await;
+    let (mut same, mut stable, mut faults) = (0, 0, Vec::new());
+    for seed in first..first + forms {
+        match form_one(seed, &mut session).await {
+            Ok(Form::Same { again }) => {
+                same += 1;
+                stable += u64::from(again);
+            }
+            Ok(Form::Unprinted) => {}
+            Err(fault) => {
+                note(&fault);
+                faults.push(fault);
+            }
+        }
+    }
+    println!(
+        "{same} of {forms} normal forms executed, {stable} of them their own normal form, {} wrong",
+        faults.len()
+    );
+    assert!(faults.is_empty(), "{} wrong, the first:\n{}", faults.len(), faults[0]);
+    assert!(same * 10 >= forms * 7, "{same} of {forms} normal forms could be executed");
+    assert!(stable * 10 >= same * 9, "{stable} of {same} normal forms are their own normal form");
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Appends to the file that `ASSAY_FUZZ_REPORT` names; whether there is one.
+fn note(contradiction: &str) -> bool {
+    let Some(path) = std::env::var_os("ASSAY_FUZZ_REPORT") else { return false };
+    let mut file = fs_err::OpenOptions::new().create(true).append(true).open(path).expect("opens");
+    writeln!(file, "{contradiction}").expect("written");
+    true
+}
+
 #[tokio::test]
 async fn random_pairs_are_never_contradicted() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
     let pairs = number("ASSAY_FUZZ_PAIRS", 120);
     let first = number("ASSAY_FUZZ_SEED", 1);
-    let report = std::env::var_os("ASSAY_FUZZ_REPORT");
     let mut session = pool().lease().await;
     let (mut equal, mut differs, mut contradictions) = (0, 0, Vec::new());
     for seed in first..first + pairs {
@@ -274,13 +343,9 @@ async fn random_pairs_are_never_contradicted() {
             Ok(Seen::Differs) => differs += 1,
             Ok(Seen::Open) => {}
             Err(contradiction) => {
-                if let Some(path) = &report {
-                    let mut file =
-                        fs_err::OpenOptions::new().create(true).append(true).open(path).expect("opens");
-                    writeln!(file, "{contradiction}").expect("written");
-                }
+                let noted = note(&contradiction);
                 contradictions.push(contradiction);
-                assert!(report.is_some(), "{}", contradictions[0]);
+                assert!(noted, "{}", contradictions[0]);
             }
         }
     }

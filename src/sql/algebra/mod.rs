@@ -12,10 +12,12 @@ pub mod columns;
 mod compare_build;
 pub mod map;
 pub mod node;
+pub mod print;
 
 pub use arena::{Arena, ScanInfo, TableInfo};
 pub use columns::ColSet;
 pub use node::{AggCall, CmpOp, Const, Frame, FrameBound, Node, OrderKey, WindowCall};
+pub use print::to_sql;
 
 /// A column, unique in the whole query: two reads of one table have different columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

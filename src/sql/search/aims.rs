@@ -12,6 +12,7 @@ use sqlparser::ast::{
     Visit, Visitor,
 };
 
+use super::distance::{Distance, linear, moment, whole};
 use super::reading::{
     arguments, columns, constant, constants, first_column, interval_days, is_length, is_natural,
     is_text_test, plain,
@@ -39,9 +40,26 @@ pub(super) struct Class {
     pub(super) date: bool,
     /// Its values are added up or counted.
     pub(super) summed: bool,
+    /// Compared for equality with another column: what joins rows.
+    pub(super) joined: bool,
     /// Below, above another column in a comparison.
     pub(super) low: bool,
     pub(super) high: bool,
+}
+
+impl Class {
+    /// A comparison for equality with a constant decides which rows are looked at.
+    pub(super) fn picks(&self) -> bool {
+        self.hints.iter().any(|(relation, _)| *relation == Relation::Equal)
+    }
+}
+
+/// Two columns of which a query asks how far they lie apart: `high >= low + distance`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Gap {
+    pub(super) low: String,
+    pub(super) high: String,
+    pub(super) distance: Distance,
 }
 
 /// See the module.
@@ -55,6 +73,8 @@ pub(super) struct Aims {
     pub(super) counts: BTreeSet<usize>,
     /// Distances between dates, in days.
     pub(super) days: BTreeSet<i64>,
+    /// Distances between columns.
+    pub(super) gaps: BTreeSet<Gap>,
     /// A function that returns something else each time.
     pub(super) volatile: Option<String>,
     /// `current_date` and the like; the search fixes the clock.
@@ -107,6 +127,7 @@ impl Aims {
         class.numeric |= moved.numeric;
         class.date |= moved.date;
         class.summed |= moved.summed;
+        class.joined |= moved.joined;
         class.low |= moved.low;
         class.high |= moved.high;
         self.parents.insert(b, a);
@@ -119,20 +140,36 @@ impl Aims {
 
     /// Ties the constants of `with` to the columns of `expr`.
     fn relate(&mut self, expr: &Expr, relation: Relation, with: &Expr) {
-        let mut constants = constants(with);
-        if constants.is_empty() {
-            return;
-        }
+        let mut constants: Vec<(Relation, Constant)> =
+            constants(with).into_iter().map(|constant| (relation, constant)).collect();
         // `date '2024-06-06' - interval '1' week` is about the days on the way.
         if let Some(days) = interval_days(with) {
-            let moved: Vec<Constant> =
-                constants.iter().flat_map(|constant| super::values::moved(constant, days)).collect();
+            let moved: Vec<(Relation, Constant)> = constants
+                .iter()
+                .flat_map(|(relation, constant)| {
+                    super::values::moved(constant, days).into_iter().map(|constant| (*relation, constant))
+                })
+                .collect();
             constants.extend(moved);
+        }
+        if !matches!(with, Expr::Value(_))
+            && let Some(bound) = moment(with)
+                .map(super::values::moment_constant)
+                .or_else(|| whole(with).map(|number| Constant::Number(number.to_string())))
+        {
+            // Where the bound is known, what it is made of lies beside it.
+            for (relation, _) in &mut constants {
+                *relation = Relation::Loose;
+            }
+            constants.push((relation, bound));
+        }
+        if constants.is_empty() {
+            return;
         }
         let mut names = BTreeSet::new();
         columns(expr, &mut names);
         let length = is_length(expr);
-        for constant in constants {
+        for (relation, constant) in constants {
             if let Constant::Number(text) = &constant
                 && let Ok(number) = text.parse::<usize>()
                 && number <= 200
@@ -169,9 +206,20 @@ impl Aims {
         };
         self.relate(left, forward, right);
         self.relate(right, backward, left);
+        if let (Some(left), Some(right)) = (linear(left), linear(right))
+            && let Some((low, high, distance)) = left.minus(right).gap()
+        {
+            let is_equality = forward == Relation::Equal && distance.is_zero();
+            if low != high && !is_equality {
+                self.gaps.insert(Gap { low, high, distance });
+            }
+        }
         if let (Some(a), Some(b)) = (plain(left), plain(right)) {
             match forward {
-                Relation::Equal => self.union(&a, &b),
+                Relation::Equal => {
+                    self.union(&a, &b);
+                    self.class_mut(&a).joined = true;
+                }
                 Relation::Less => {
                     self.class_mut(&a).low = true;
                     self.class_mut(&b).high = true;

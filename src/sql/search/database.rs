@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::aims::{Aims, Relation};
+use super::distance::Distance;
 use super::values::{Constant, Kind, around_clock, column_type};
 use crate::sql::schema::{Schema, Table};
 
@@ -65,6 +66,10 @@ pub(super) struct ColumnPlan {
     /// Below, above another column in a comparison.
     pub(super) low: bool,
     pub(super) high: bool,
+    /// Sums of the column that a query asks for.
+    pub(super) sums: Vec<String>,
+    /// Neither joins rows nor picks them: a NULL here leaves the row in the result.
+    pub(super) value: bool,
 }
 
 /// A table with its constraints, columns by position.
@@ -84,6 +89,8 @@ pub(super) struct Layout {
     pub(super) tables: Vec<TablePlan>,
     /// Types that had to be assumed, as a sentence each.
     pub(super) assumed: Vec<String>,
+    /// Pairs of columns, each as table and column, that a query wants this far apart.
+    pub(super) gaps: Vec<((usize, usize), (usize, usize), Distance)>,
 }
 
 impl Layout {
@@ -105,11 +112,41 @@ impl Layout {
         let pruned: Vec<(&str, Table)> =
             named.iter().map(|(name, table)| (*name, without_unused(name, table, &named, aims))).collect();
         let named = parents_first(pruned.iter().map(|(name, table)| (*name, table)).collect());
-        let mut layout = Self { tables: Vec::new(), assumed: Vec::new() };
+        let mut layout = Self { tables: Vec::new(), assumed: Vec::new(), gaps: Vec::new() };
         for (name, table) in &named {
             layout.plan(name, table, &named, aims)?;
         }
+        layout.place_gaps(aims);
         Ok(layout)
+    }
+
+    /// Finds the columns that the distances of the queries are between.
+    fn place_gaps(&mut self, aims: &Aims) {
+        const MOST: usize = 24;
+        let places = |name: &str| -> Vec<(usize, usize)> {
+            let (class, _) = aims.class(name);
+            let in_table = |at: usize, table: &TablePlan| {
+                let found = |column: &usize| {
+                    table.columns[*column].class == class
+                        && !table.unique.iter().any(|set| set.contains(column))
+                        && !table.references.iter().any(|reference| reference.columns.contains(column))
+                };
+                (0..table.columns.len()).filter(found).map(|column| (at, column)).collect::<Vec<_>>()
+            };
+            self.tables.iter().enumerate().flat_map(|(at, table)| in_table(at, table)).collect()
+        };
+        let mut gaps = Vec::new();
+        for gap in &aims.gaps {
+            for low in places(&gap.low) {
+                for high in places(&gap.high) {
+                    if low != high {
+                        gaps.push((low, high, gap.distance));
+                    }
+                }
+            }
+        }
+        gaps.truncate(MOST);
+        self.gaps = gaps;
     }
 
     fn plan(
@@ -135,6 +172,13 @@ impl Layout {
         unique.retain(|set| !set.is_empty());
         unique.sort();
         unique.dedup();
+        let in_key = |at: usize| {
+            unique.iter().any(|set| set.contains(&at))
+                || table
+                    .foreign_keys
+                    .iter()
+                    .any(|key| key.columns.iter().any(|name| position(name) == Some(at)))
+        };
         let mut columns = Vec::new();
         for (at, (column, declared)) in table.columns.iter().enumerate() {
             let (class, hints) = aims.class(column);
@@ -165,6 +209,8 @@ impl Layout {
                 accepted: declared.accepted_values.clone().filter(|values| !values.is_empty()),
                 low: hints.low,
                 high: hints.high,
+                sums: Vec::new(),
+                value: nullable && !hints.joined && !in_key(at) && !hints.picks(),
                 numeric_text: matches!(kind, Some(Kind::Text { .. })) && hints.numeric,
             };
             if let Some(kind) = kind {
@@ -265,6 +311,7 @@ impl ColumnPlan {
                     Relation::Equal | Relation::Loose => {}
                 }
                 if summed && *relation != Relation::Loose {
+                    self.sums.push(value.clone());
                     // Parts that add up to a threshold.
                     self.focus.extend(kind.parts(&value).into_iter().take(2));
                 }

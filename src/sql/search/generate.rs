@@ -7,7 +7,7 @@ use super::values::Kind;
 use crate::stats::rng::SplitMix64;
 
 /// Rows in the largest table that is generated.
-const MAX_ROWS: usize = 120;
+const MAX_ROWS: usize = 210;
 
 /// How a database is filled. Shares are in percent.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,8 @@ struct Style {
     near: usize,
     /// NULLs, where allowed.
     null: usize,
+    /// NULLs in columns that neither join rows nor pick them, where allowed.
+    null_values: usize,
     /// Rows that are copies of an earlier one with a column or two changed.
     copies: usize,
     /// Distinct plain values to choose from.
@@ -29,8 +31,21 @@ struct Style {
     /// Row `i` of every table gets the `i`-th value that the queries compare with: all of them occur, and children
     /// refer to any of them.
     cover: bool,
+    /// Every cell of a class of columns has the same value.
+    alike: bool,
     /// A table without rows: all, one, none.
     empty: Empty,
+}
+
+/// How the copies of a group's first row differ from it.
+#[derive(Debug, Clone, Copy)]
+enum Copies {
+    /// Hardly ever.
+    Alike,
+    /// In what is compared with nothing, or only with bounds.
+    Varied,
+    /// Each row in everything that is free.
+    Distinct,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +60,12 @@ const SINGLE: Style = Style {
     focus: 100,
     near: 0,
     null: 0,
+    null_values: 0,
     copies: 0,
     domain: 1,
     diagonal: false,
     cover: false,
+    alike: false,
     empty: Empty::None,
 };
 const SMALL: Style = Style { rows: (2, 3), focus: 70, near: 20, null: 8, copies: 60, domain: 2, ..SINGLE };
@@ -64,12 +81,33 @@ const COVER: Style =
     Style { rows: (3, 7), focus: 80, near: 5, null: 4, copies: 0, domain: 3, cover: true, ..SINGLE };
 const LARGE: Style = Style { rows: (10, 24), focus: 45, near: 25, null: 10, copies: 35, domain: 5, ..SINGLE };
 const TIES: Style = Style { rows: (4, 9), focus: 85, near: 10, null: 3, copies: 85, domain: 1, ..SINGLE };
+const NULL_VALUES: Style =
+    Style { rows: (2, 4), focus: 95, near: 5, null_values: 40, copies: 50, domain: 3, ..SINGLE };
+const ALIKE: Style = Style { alike: true, ..SINGLE };
 
-/// The styles in the order of trying; after the last they repeat with other random numbers.
-const STYLES: [Style; 16] = [
-    SMALL, MIDDLE, ALL_EMPTY, COVER, NEAR, DIAGONAL, ONE_EMPTY, TIES, NULLS, PLAIN, SINGLE, LARGE, COVER,
-    SMALL, NEAR, MIDDLE,
+/// The styles in the order of trying; after the last they repeat with other random numbers. Their number shares no
+/// divisor with the rhythms of the special databases, so that each style has its turn.
+const STYLES: [Style; 17] = [
+    SMALL,
+    MIDDLE,
+    ALL_EMPTY,
+    COVER,
+    NEAR,
+    DIAGONAL,
+    ONE_EMPTY,
+    TIES,
+    NULLS,
+    PLAIN,
+    SINGLE,
+    LARGE,
+    NULL_VALUES,
+    COVER,
+    SMALL,
+    NEAR,
+    MIDDLE,
 ];
+/// Every so many databases, one is built around a sum that a query asks for.
+const SUMS: usize = 5;
 
 /// Makes the databases of a search, one after the other.
 #[derive(Debug)]
@@ -107,26 +145,47 @@ impl Maker<'_> {
         self.rng.below(100) < percent
     }
 
+    /// The number of the value that a class of columns concentrates on.
+    fn mark(&mut self, class: &str) -> usize {
+        if let Some(&mark) = self.focus.get(class) {
+            return mark;
+        }
+        let mark = self.rng.below(1 << 16);
+        self.focus.insert(class.to_owned(), mark);
+        mark
+    }
+
     fn fill(&mut self, index: usize) -> Database {
         if let Some(own) = self.generator.own
             && (index == 0 || index % 4 == 3)
         {
             return if index == 0 { own.clone() } else { self.own_changed(own) };
         }
+        if index % SUMS == 3
+            && let Some(database) = self.sum()
+        {
+            return database;
+        }
         let mut style = STYLES[index % STYLES.len()];
         // Row counts of LIMIT, HAVING and rank need tables of about that many rows.
         let counts: Vec<usize> =
             self.generator.counts.iter().copied().filter(|&n| (2..MAX_ROWS).contains(&n)).collect();
         let mut group = None;
-        let mut vary = 10;
+        let mut copies_of_group = Copies::Alike;
+        let mut uneven = false;
         if !counts.is_empty() && index % 3 == 1 {
             let n = counts[self.rng.below(counts.len())];
             if index % 2 == 1 {
                 style = Style { rows: (n + 1, n + 3), ..DIAGONAL };
+                // Few groups, of sizes that leave no tie at either end of an order.
+                uneven = n <= 40 && self.chance(50);
             } else {
                 group = Some(n);
-                // A group of equal rows, or of rows that differ in what is not compared.
-                vary = if self.chance(50) { 90 } else { 10 };
+                copies_of_group = match self.rng.below(3) {
+                    0 => Copies::Alike,
+                    1 => Copies::Varied,
+                    _ => Copies::Distinct,
+                };
             }
         }
         let tables = self.generator.layout.tables.len();
@@ -153,10 +212,97 @@ impl Maker<'_> {
             }
             let style = Style { copies, ..style };
             for i in 0..rows.min(MAX_ROWS) {
-                self.add_row(&mut database, at, table, i, &style, group.map(|_| vary));
+                let group = group.map(|_| (0, copies_of_group));
+                self.add_row(&mut database, at, table, i, &style, group);
+            }
+            if uneven && at + 1 == tables {
+                let last = database.0[at].len().saturating_sub(1);
+                for i in 1..=last {
+                    for _ in 0..if i == last { 2 } else { 1 } {
+                        self.add_row(&mut database, at, table, i, &style, Some((i, Copies::Alike)));
+                    }
+                }
             }
         }
         database
+    }
+
+    /// Rows that add up to exactly what a query compares a sum with, or to a little more or less; all joined to one
+    /// another. `None` where no sum is asked for.
+    fn sum(&mut self) -> Option<Database> {
+        let layout = self.generator.layout;
+        let sums: Vec<(usize, usize, &String)> =
+            layout
+                .tables
+                .iter()
+                .enumerate()
+                .flat_map(|(at, table)| {
+                    table.columns.iter().enumerate().flat_map(move |(column, plan)| {
+                        plan.sums.iter().map(move |value| (at, column, value))
+                    })
+                })
+                .collect();
+        let &(target, column, value) = sums.get(self.rng.below(sums.len().max(1)))?;
+        let kind = layout.tables[target].columns[column].kind?;
+        let parts = kind.split(value, 1 + self.rng.below(4), [0, 0, 1, -1][self.rng.below(4)]);
+        // Children of the summed rows have to be as many, one each.
+        let mut many = vec![false; layout.tables.len()];
+        many[target] = true;
+        for (at, table) in layout.tables.iter().enumerate() {
+            many[at] |= table.references.iter().any(|reference| many.get(reference.table) == Some(&true));
+        }
+        let mut database = Database(vec![Vec::new(); layout.tables.len()]);
+        for (at, table) in layout.tables.iter().enumerate() {
+            let rows = if many[at] { parts.len() } else { 1 };
+            for i in 0..rows {
+                let style = Style { diagonal: true, ..ALIKE };
+                self.add_row(&mut database, at, table, i, &style, None);
+            }
+            if at == target {
+                for (row, part) in database.0[at].iter_mut().zip(&parts) {
+                    row[column] = Some(part.clone());
+                }
+            }
+        }
+        Some(database)
+    }
+
+    /// Puts a cell as far from another one as a query asks for, or a little off.
+    fn space(&mut self, row: &mut Row, database: &Database, at: usize, style: &Style) {
+        let layout = self.generator.layout;
+        for &(low, high, distance) in &layout.gaps {
+            let (here, other, ahead) = match (low.0 == at, high.0 == at) {
+                (_, true) => (high, low, true),
+                (true, false) => (low, high, false),
+                _ => continue,
+            };
+            if !self.chance(if style.alike { 100 } else { 40 }) {
+                continue;
+            }
+            let anchor = if other.0 == at {
+                row.get(other.1).cloned().flatten()
+            } else {
+                let rows = database.0.get(other.0).map_or(&[] as &[Row], Vec::as_slice);
+                let joined =
+                    layout.tables[at].references.iter().find(|found| found.table == other.0).and_then(
+                        |reference| {
+                            let wanted = key(row, &reference.columns);
+                            rows.iter().find(|parent| key(parent, &reference.references) == wanted)
+                        },
+                    );
+                let any = rows.get(self.rng.below(rows.len().max(1)));
+                joined.or(any).and_then(|row| row.get(other.1).cloned().flatten())
+            };
+            let Some(anchor) = anchor else { continue };
+            let plan = &layout.tables[at].columns[here.1];
+            let Some(kind) = plan.kind else { continue };
+            let off = [0, 0, 1, -1][self.rng.below(4)];
+            if let Some(value) = kind.apart(&anchor, distance, ahead, off)
+                && plan.allows(Some(&value))
+            {
+                row[here.1] = Some(value);
+            }
+        }
     }
 
     /// A few of the project's rows with some cells changed.
@@ -180,17 +326,22 @@ impl Maker<'_> {
         table: &TablePlan,
         i: usize,
         style: &Style,
-        group: Option<usize>,
+        group: Option<(usize, Copies)>,
     ) {
         for attempt in 0..6 {
             let existing = database.0.get(at).map_or(0, Vec::len);
-            let mut row = if existing > 0 && self.chance(style.copies) {
-                let source = if group.is_some() { 0 } else { self.rng.below(existing) };
+            let mut row = if existing > 0
+                && (group.is_some_and(|(source, _)| source > 0) || self.chance(style.copies))
+            {
+                let source =
+                    group.map_or_else(|| self.rng.below(existing), |(source, _)| source.min(existing - 1));
                 let mut row = database.0[at][source].clone();
-                match group {
+                match group.map(|(_, copies)| copies) {
                     None => self.change(&mut row, table, style, true),
-                    Some(vary) if self.chance(vary) => self.vary(&mut row, table),
-                    Some(_) => {}
+                    Some(Copies::Alike) if self.chance(90) => {}
+                    Some(Copies::Varied) if self.chance(10) => {}
+                    Some(Copies::Distinct) => self.spread(&mut row, table, existing),
+                    Some(Copies::Alike | Copies::Varied) => self.vary(&mut row, table),
                 }
                 row
             } else {
@@ -202,6 +353,7 @@ impl Maker<'_> {
                 self.refer(&mut row, database, table, i, style);
                 row
             };
+            self.space(&mut row, database, at, style);
             self.make_unique(&mut row, database, at, table, i + attempt * 7);
             let fits = table.unique.iter().all(|set| match key(&row, set) {
                 Some(candidate) => {
@@ -341,13 +493,36 @@ impl Maker<'_> {
         }
     }
 
+    /// Gives the free cells the `n`-th value that they may have.
+    fn spread(&mut self, row: &mut Row, table: &TablePlan, n: usize) {
+        for (column, plan) in table.columns.iter().enumerate() {
+            let free = plan.value
+                && !table.unique.iter().any(|set| set.contains(&column))
+                && !table.references.iter().any(|reference| reference.columns.contains(&column));
+            if free {
+                row[column] = match plan.focus.len() {
+                    0 => plan.nth(n),
+                    many => plan.focus.get(n % many).cloned(),
+                };
+            }
+        }
+    }
+
     fn cell(&mut self, table: &TablePlan, column: usize, i: usize, style: &Style) -> Option<String> {
         let plan = &table.columns[column];
         let kind = plan.kind?;
-        if plan.nullable && self.chance(style.null) {
+        let null = if plan.value { style.null.max(style.null_values) } else { style.null };
+        if plan.nullable && self.chance(null) {
             return None;
         }
         let is_time = matches!(kind, Kind::Date | Kind::Timestamp);
+        if style.alike {
+            let mark = self.mark(&plan.class);
+            return match plan.focus.len() {
+                0 => plan.nth(0),
+                n => plan.focus.get(mark % n).cloned(),
+            };
+        }
         if plan.focus.is_empty() && (plan.low != plan.high) && self.chance(50) {
             // Mostly on the side of the other column where the comparison holds.
             return match (is_time, plan.low) {
@@ -359,14 +534,7 @@ impl Maker<'_> {
         }
         let draw = self.rng.below(100);
         if draw < style.focus {
-            let mark = match self.focus.get(&plan.class) {
-                Some(&mark) => mark,
-                None => {
-                    let mark = self.rng.below(1 << 16);
-                    self.focus.insert(plan.class.clone(), mark);
-                    mark
-                }
-            };
+            let mark = self.mark(&plan.class);
             if style.cover {
                 return match plan.focus.len() {
                     0 => plan.nth(if table.primary_key.contains(&column) {

@@ -13,6 +13,7 @@ use super::mutants;
 use super::script::{self, Fingerprint};
 use super::shape::Pairing;
 use super::shrink;
+use super::ties;
 use crate::sql::parse::parse_query;
 use crate::sql::schema::Schema;
 use crate::sql::verdict::{Comparison, Coverage, Method, Verdict};
@@ -47,6 +48,11 @@ pub struct Search {
     golden: String,
     candidate: String,
     golden_query: Option<Query>,
+    /// Both queries with their ties broken one way and the other.
+    golden_ties: Option<[String; 2]>,
+    candidate_ties: Option<[String; 2]>,
+    /// Nothing but an outermost LIMIT depends on the order of rows, in neither query.
+    certain_count: bool,
     by_name: bool,
     aims: Aims,
     layout: Layout,
@@ -149,6 +155,10 @@ impl Search {
         Ok(Self {
             golden: golden.to_owned(),
             candidate: candidate.to_owned(),
+            golden_ties: ties::broken(&golden_query),
+            candidate_ties: ties::broken(&candidate_query),
+            certain_count: ties::has_certain_count(&golden_query)
+                && ties::has_certain_count(&candidate_query),
             golden_query: Some(golden_query),
             by_name: options.by_name,
             aims,
@@ -247,12 +257,41 @@ impl Search {
         Step::Execute(text)
     }
 
+    /// Loads the databases in several orders and runs both queries on each, also with their ties broken; see
+    /// [`shrink::stable_difference`].
+    fn compare_carefully(&self, databases: &[Database]) -> String {
+        let orders: Vec<Database> = databases.iter().flat_map(shrink::orders).collect();
+        let mut text = script::load(&self.layout, &orders);
+        let Some(pairing) = &self.pairing else { return text };
+        let width = orders.len() / databases.len().max(1);
+        for at in 0..databases.len() {
+            for order in 0..width {
+                let (tag, number) = (at * shrink::RUNS + order, at * width + order);
+                text.push_str(&script::compare(tag, number, &self.golden, &self.candidate, pairing));
+            }
+            if self.golden_ties.is_none() && self.candidate_ties.is_none() {
+                continue;
+            }
+            for way in 0..2 {
+                let golden = self.golden_ties.as_ref().map_or(&self.golden, |ties| &ties[way]);
+                let candidate = self.candidate_ties.as_ref().map_or(&self.candidate, |ties| &ties[way]);
+                let tag = at * shrink::RUNS + width + way;
+                text.push_str(&script::compare(tag, at * width, golden, candidate, pairing));
+            }
+        }
+        text
+    }
+
+    fn differs_stably(&self, stdout: &str, at: usize) -> bool {
+        shrink::stable_difference(&script::compared(stdout), at, self.certain_count)
+    }
+
     /// Loads the databases and runs both queries on each.
     fn compare_all(&self, databases: &[Database]) -> String {
         let mut text = script::load(&self.layout, databases);
         if let Some(pairing) = &self.pairing {
             for number in 0..databases.len() {
-                text.push_str(&script::compare(number, &self.golden, &self.candidate, pairing));
+                text.push_str(&script::compare(number, number, &self.golden, &self.candidate, pairing));
             }
         }
         text
@@ -284,16 +323,14 @@ impl Search {
         differing.sort_by_key(|(own, database)| (!own, database.size()));
         differing.truncate(5);
         let differing: Vec<Database> = differing.into_iter().map(|(_, database)| database).collect();
-        let orders: Vec<Database> = differing.iter().flat_map(shrink::orders).collect();
-        let text = self.compare_all(&orders);
+        let text = self.compare_carefully(&differing);
         self.state = State::Confirm { databases: differing };
         Step::Execute(text)
     }
 
     fn confirm(&mut self, databases: Vec<Database>, stdout: &str) -> Step {
-        let results = script::compared(stdout);
         for (at, database) in databases.into_iter().enumerate() {
-            if shrink::stable_difference(&results, at) {
+            if self.differs_stably(stdout, at) {
                 self.found = Some(database.clone());
                 return self.shrink_round(database, 0, false, None);
             }
@@ -313,12 +350,7 @@ impl Search {
         if tries.is_empty() || round >= SHRINK_ROUNDS {
             return self.start_showing(current, careful);
         }
-        let text = if careful {
-            let orders: Vec<Database> = tries.iter().flat_map(shrink::orders).collect();
-            self.compare_all(&orders)
-        } else {
-            self.compare_all(&tries)
-        };
+        let text = if careful { self.compare_carefully(&tries) } else { self.compare_all(&tries) };
         self.state = State::Shrink { current, tries, round, careful };
         Step::Execute(text)
     }
@@ -334,7 +366,7 @@ impl Search {
         let results = script::compared(stdout);
         let differs = |at: usize| {
             if careful {
-                shrink::stable_difference(&results, at)
+                shrink::stable_difference(&results, at, self.certain_count)
             } else {
                 results.get(&at).is_some_and(|(golden, candidate)| golden != candidate)
             }
@@ -355,7 +387,7 @@ impl Search {
         let Some(pairing) = &self.pairing else { return unknown("the columns are not known") };
         let script = counterexample::script(self.parts(pairing), &current);
         // The orders are checked in the search's own tables first, since the script starts with a fresh catalog.
-        let mut text = self.compare_all(&shrink::orders(&current));
+        let mut text = self.compare_carefully(std::slice::from_ref(&current));
         text.push_str(&script::teardown(&self.layout));
         text.push_str(&script::fresh_catalog());
         text.push_str(&script);
@@ -368,7 +400,7 @@ impl Search {
 
     fn show(&mut self, current: &Database, careful: bool, stdout: &str) -> Step {
         let Some(pairing) = &self.pairing else { return unknown("the columns are not known") };
-        let stable = shrink::stable_difference(&script::compared(stdout), 0);
+        let stable = self.differs_stably(stdout, 0);
         if stable && let Some(found) = counterexample::read(self.parts(pairing), current, stdout) {
             let reason = found.reason(pairing);
             let mut comparison = Comparison::new(Verdict::Differs, Method::Search, reason);

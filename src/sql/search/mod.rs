@@ -12,6 +12,7 @@
 mod aims;
 mod counterexample;
 mod database;
+mod distance;
 mod generate;
 mod machine;
 mod mutants;
@@ -19,6 +20,7 @@ mod reading;
 mod script;
 mod shape;
 mod shrink;
+mod ties;
 mod values;
 
 use std::collections::BTreeMap;

@@ -210,10 +210,10 @@ pub(super) struct Fingerprint {
     pub(super) hash: i128,
 }
 
-/// Runs both queries on database `number`.
-pub(super) fn compare(number: usize, golden: &str, candidate: &str, pairing: &Pairing) -> String {
+/// Runs both queries on database `number`; the answer is marked with `tag`.
+pub(super) fn compare(tag: usize, number: usize, golden: &str, candidate: &str, pairing: &Pairing) -> String {
     format!(
-        "SET VARIABLE assay_db = {number};\nSELECT 'r', {number}, a.n, a.h, b.n, b.h FROM {} a, {} b;\n",
+        "SET VARIABLE assay_db = {number};\nSELECT 'r', {tag}, a.n, a.h, b.n, b.h FROM {} a, {} b;\n",
         fingerprint(golden, pairing.golden.len(), &pairing.golden_cells()),
         fingerprint(candidate, pairing.candidate.len(), &pairing.candidate_cells()),
     )
@@ -240,7 +240,7 @@ fn aliased(sql: &str, width: usize) -> String {
     format!("query({}) AS q({})", literal(sql), names.join(", "))
 }
 
-/// The answers to [`compare`], by database.
+/// The answers to [`compare`], by tag.
 pub(super) fn compared(stdout: &str) -> BTreeMap<usize, (Fingerprint, Fingerprint)> {
     let mut results = BTreeMap::new();
     for line in stdout.lines() {

@@ -4,6 +4,8 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Span, ToSpan};
 
+use super::distance::Distance;
+
 /// What kind of values a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -341,6 +343,56 @@ impl Kind {
         }
     }
 
+    /// Exactly `n` values that add up to the value, or to `off` of its smallest units more.
+    pub(super) fn split(self, value: &str, n: usize, off: i128) -> Vec<String> {
+        let Some((number, at)) = parse_decimal(value) else { return Vec::new() };
+        let count = i128::try_from(n.max(1)).unwrap_or(1);
+        let number = number.saturating_add(off);
+        (0..count)
+            .map(|part| number / count + if part == 0 { number % count } else { 0 })
+            .flat_map(|part| match self {
+                Self::Integer { min, max } => {
+                    i64::try_from(part).map(|part| in_range(part, min, max)).unwrap_or_default()
+                }
+                Self::Decimal { digits, scale } => vec![decimal(part, at, digits, scale)],
+                Self::Float => vec![float_text(part as f64 / 10_f64.powi(i32::from(at)))],
+                _ => Vec::new(),
+            })
+            .collect()
+    }
+
+    /// The value that lies `distance` after (`ahead`) or before another, `off` units of its own beside that.
+    pub(super) fn apart(self, value: &str, distance: Distance, ahead: bool, off: i64) -> Option<String> {
+        let distance = if ahead { distance } else { distance.negated() };
+        match self {
+            Self::Date => {
+                let day = distance.after(parse_timestamp(value)?)?.date();
+                plus(day, off.days()).map(date_text)
+            }
+            Self::Timestamp => {
+                let moment = distance.after(parse_timestamp(value)?)?;
+                let moment = moment.checked_add(off.seconds()).ok()?;
+                (1..=9_999).contains(&moment.year()).then(|| timestamp_text(moment))
+            }
+            Self::Integer { min, max } => {
+                let number = value.parse::<i64>().ok()?.checked_add(distance.number()?)?.checked_add(off)?;
+                in_range(number, min, max).pop()
+            }
+            Self::Decimal { digits, scale } => {
+                let (number, at) = parse_decimal(value)?;
+                let one = 10_i128.pow(u32::from(at.min(30)));
+                let number = number + one * i128::from(distance.number()?) + i128::from(off);
+                Some(decimal(number, at, digits, scale))
+            }
+            Self::Float => {
+                let number = value.parse::<f64>().ok()? + distance.number()? as f64 + off as f64 * 0.25;
+                Some(float_text(number))
+            }
+            Self::Text { .. } if distance.is_zero() && off == 0 => Some(value.to_owned()),
+            _ => None,
+        }
+    }
+
     /// Values of which two or three make the value.
     pub(super) fn parts(self, value: &str) -> Vec<String> {
         let Some((number, at)) = parse_decimal(value) else { return Vec::new() };
@@ -457,7 +509,7 @@ fn parse_date(text: &str) -> Option<Date> {
     None
 }
 
-fn parse_timestamp(text: &str) -> Option<DateTime> {
+pub(super) fn parse_timestamp(text: &str) -> Option<DateTime> {
     let text = text.trim().trim_end_matches('Z');
     let text = text.strip_suffix("+00").unwrap_or(text);
     if let Ok(day) = text.parse::<Date>() {
@@ -500,6 +552,12 @@ fn dates(constant: &Constant) -> Vec<Date> {
         Ok(0) => vec![Date::constant(2024, 6, 16)],
         _ => Vec::new(),
     }
+}
+
+/// A moment as a constant of a query: a date where it is midnight.
+pub(super) fn moment_constant(moment: DateTime) -> Constant {
+    let midnight = moment.date().at(0, 0, 0, 0) == moment;
+    Constant::Text(if midnight { date_text(moment.date()) } else { timestamp_text(moment) })
 }
 
 /// A date or timestamp moved by days: there, just before, half way, and the starts of its week and month.

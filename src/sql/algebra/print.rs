@@ -1,0 +1,472 @@
+//! The algebra as SQL that DuckDB executes: what a normal form means can be run, and so held against the query that it
+//! came from.
+//!
+//! Columns are called by their number, so no name can be captured; each source is a derived table that lists its columns.
+
+use super::{
+    AggCall, Arena, Block, Branch, CmpOp, Col, ColSet, Const, ExprId, Frame, FrameBound, Node, OrderKey,
+    Outer, Query, Source, WindowCall,
+};
+use crate::sql::types::Type;
+
+/// Nesting that is printed; what is deeper is given up.
+const DEPTH: usize = 120;
+
+/// The query as one SELECT; `None` where it holds something that has no spelling in DuckDB.
+pub fn to_sql(arena: &Arena, query: &Query) -> Option<String> {
+    let mut printer = Printer { arena, aliases: 0, depth: 0 };
+    let outputs = query
+        .outputs
+        .iter()
+        .map(|(name, expr)| Some(format!("{} AS {}", printer.expr(*expr)?, quoted(arena.text(*name)))))
+        .collect::<Option<Vec<_>>>()?;
+    let rows = printer.rows(&query.block)?;
+    Some(format!("SELECT {} {rows}", outputs.join(", ")))
+}
+
+struct Printer<'a> {
+    arena: &'a Arena,
+    aliases: usize,
+    depth: usize,
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+fn name(col: Col) -> String {
+    format!("k{}", col.0)
+}
+
+impl Printer<'_> {
+    fn alias(&mut self) -> String {
+        self.aliases += 1;
+        format!("s{}", self.aliases)
+    }
+
+    /// Columns of a block, by name; a constant where there are none.
+    fn columns(&self, block: &Block) -> Vec<String> {
+        let mut visible = ColSet::default();
+        self.arena.visible(block, &mut visible);
+        visible.iter().map(name).collect()
+    }
+
+    fn select(items: &[String]) -> String {
+        if items.is_empty() { "1 AS k".to_owned() } else { items.join(", ") }
+    }
+
+    /// `FROM ... WHERE ...`.
+    fn rows(&mut self, block: &Block) -> Option<String> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return None;
+        }
+        let mut from = Vec::with_capacity(block.sources.len());
+        for source in &block.sources {
+            from.push(self.source(source)?);
+        }
+        let mut from = if from.is_empty() { "(SELECT 1 AS k)".to_owned() } else { from.join(" CROSS JOIN ") };
+        for outer in &block.outers {
+            from.push_str(&self.outer(outer)?);
+        }
+        let mut conditions = block.filters.iter().map(|e| self.expr(*e)).collect::<Option<Vec<_>>>()?;
+        for class in &block.equal {
+            if let [first, rest @ ..] = class.as_slice() {
+                conditions.extend(rest.iter().map(|other| format!("{} = {}", name(*first), name(*other))));
+            }
+        }
+        if block.empty {
+            conditions.push("FALSE".to_owned());
+        }
+        self.depth -= 1;
+        let filter = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", conditions.join(" AND "))
+        };
+        Some(format!("FROM {from}{filter}"))
+    }
+
+    fn outer(&mut self, outer: &Outer) -> Option<String> {
+        let mut items = self.columns(&outer.right);
+        items.push(format!("TRUE AS {}", name(outer.marker)));
+        let rows = self.rows(&outer.right)?;
+        let on = self.all(&outer.on)?;
+        let alias = self.alias();
+        Some(format!(" LEFT JOIN (SELECT {} {rows}) AS {alias} ON {on}", items.join(", ")))
+    }
+
+    fn all(&mut self, conditions: &[ExprId]) -> Option<String> {
+        let conditions = conditions.iter().map(|e| self.expr(*e)).collect::<Option<Vec<_>>>()?;
+        Some(if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") })
+    }
+
+    /// A branch of a set operation, its columns under the names given.
+    fn branch(&mut self, branch: &Branch, cols: &[Col]) -> Option<String> {
+        let items = branch
+            .outputs
+            .iter()
+            .zip(cols)
+            .map(|(e, col)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
+            .collect::<Option<Vec<_>>>()?;
+        Some(format!("SELECT {} {}", Self::select(&items), self.rows(&branch.block)?))
+    }
+
+    fn source(&mut self, source: &Source) -> Option<String> {
+        let body = match source {
+            Source::Scan(scan) => {
+                let table = self.arena.table_of(*scan);
+                let items: Vec<String> = self
+                    .arena
+                    .scan(*scan)
+                    .cols
+                    .iter()
+                    .map(|(position, col)| {
+                        let (column, _) = table.columns.get(usize::try_from(*position).ok()?)?;
+                        Some(format!("{} AS {}", quoted(self.arena.text(*column)), name(*col)))
+                    })
+                    .collect::<Option<Vec<_>>>()?;
+                let path: Vec<String> = self.arena.text(table.name).split('.').map(quoted).collect();
+                format!("SELECT {} FROM {}", Self::select(&items), path.join("."))
+            }
+            Source::Values(values) => {
+                let mut rows = Vec::with_capacity(values.rows.len());
+                for row in &values.rows {
+                    let items = row
+                        .iter()
+                        .zip(&values.cols)
+                        .map(|(e, col)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
+                        .collect::<Option<Vec<_>>>()?;
+                    rows.push(format!("SELECT {}", Self::select(&items)));
+                }
+                if rows.is_empty() {
+                    return None;
+                }
+                rows.join(" UNION ALL ")
+            }
+            Source::Aggregate(aggregate) => {
+                let keys = aggregate
+                    .keys
+                    .iter()
+                    .map(|(col, e)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
+                    .collect::<Option<Vec<_>>>()?;
+                let aggs = aggregate
+                    .aggs
+                    .iter()
+                    .map(|(col, e)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
+                    .collect::<Option<Vec<_>>>()?;
+                // Keys get names first: a number in GROUP BY would mean a position.
+                let mut inner = self.columns(&aggregate.input);
+                inner.extend(keys);
+                let rows = self.rows(&aggregate.input)?;
+                let names: Vec<String> = aggregate.keys.iter().map(|(col, _)| name(*col)).collect();
+                let mut items = names.clone();
+                items.extend(aggs);
+                if items.is_empty() {
+                    items.push("count(*) AS k".to_owned());
+                }
+                let grouping = match (names.is_empty(), aggregate.scalar) {
+                    (false, _) => format!(" GROUP BY {}", names.join(", ")),
+                    (true, true) => String::new(),
+                    (true, false) => " HAVING count(*) > 0".to_owned(),
+                };
+                let alias = self.alias();
+                format!(
+                    "SELECT {} FROM (SELECT {} {rows}) AS {alias}{grouping}",
+                    items.join(", "),
+                    Self::select(&inner)
+                )
+            }
+            Source::Window(window) => {
+                let mut items = self.columns(&window.input);
+                for (col, e) in &window.funcs {
+                    items.push(format!("{} AS {}", self.expr(*e)?, name(*col)));
+                }
+                format!("SELECT {} {}", Self::select(&items), self.rows(&window.input)?)
+            }
+            Source::Union(union) => {
+                let branches = union
+                    .branches
+                    .iter()
+                    .map(|branch| self.branch(branch, &union.cols))
+                    .collect::<Option<Vec<_>>>()?;
+                branches
+                    .into_iter()
+                    .map(|branch| format!("({branch})"))
+                    .collect::<Vec<_>>()
+                    .join(" UNION ALL ")
+            }
+            Source::SetOp(op) => {
+                let word = if op.except { "EXCEPT ALL" } else { "INTERSECT ALL" };
+                format!(
+                    "({}) {word} ({})",
+                    self.branch(&op.left, &op.cols)?,
+                    self.branch(&op.right, &op.cols)?
+                )
+            }
+            Source::Full(full) => {
+                let mut sides = Vec::with_capacity(2);
+                for (block, marker) in [(&full.left, full.left_marker), (&full.right, full.right_marker)] {
+                    let mut items = self.columns(block);
+                    items.push(format!("TRUE AS {}", name(marker)));
+                    let rows = self.rows(block)?;
+                    let alias = self.alias();
+                    sides.push(format!("(SELECT {} {rows}) AS {alias}", items.join(", ")));
+                }
+                let on = self.all(&full.on)?;
+                format!("SELECT * FROM {} ON {on}", sides.join(" FULL JOIN "))
+            }
+            Source::Limit(limit) => {
+                if limit.extra.is_some() {
+                    return None;
+                }
+                let items = self.columns(&limit.input);
+                let mut body = format!("SELECT {} {}", Self::select(&items), self.rows(&limit.input)?);
+                body.push_str(&self.order(&limit.order)?);
+                for (word, value) in [("LIMIT", limit.limit), ("OFFSET", limit.offset)] {
+                    if let Some(value) = value {
+                        body.push_str(&format!(" {word} {}", self.expr(value)?));
+                    }
+                }
+                body
+            }
+            Source::Opaque(_) => return None,
+        };
+        let alias = self.alias();
+        Some(format!("({body}) AS {alias}"))
+    }
+
+    /// ` ORDER BY ...`, or nothing.
+    fn order(&mut self, keys: &[OrderKey]) -> Option<String> {
+        let keys = keys
+            .iter()
+            .map(|key| {
+                let (way, nulls) =
+                    (if key.desc { "DESC" } else { "ASC" }, if key.nulls_first { "FIRST" } else { "LAST" });
+                Some(format!("{} {way} NULLS {nulls}", self.expr(key.expr)?))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        Some(if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) })
+    }
+
+    fn list(&mut self, exprs: &[ExprId]) -> Option<Vec<String>> {
+        exprs.iter().map(|e| self.expr(*e)).collect()
+    }
+
+    /// The rows of a subquery with its outputs, or with a constant.
+    fn subquery(&mut self, sub: super::SubId, outputs: bool) -> Option<String> {
+        let sub = self.arena.sub(sub);
+        let items = if outputs { self.list(&sub.outputs)? } else { Vec::new() };
+        Some(format!("SELECT {} {}", Self::select(&items), self.rows(&sub.block)?))
+    }
+
+    fn expr(&mut self, expr: ExprId) -> Option<String> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return None;
+        }
+        let arena = self.arena;
+        let printed = match arena.node(expr) {
+            Node::Col(col) => name(*col),
+            Node::Const(constant) => self.constant(*constant)?,
+            Node::And(parts) => format!("({})", self.list(parts)?.join(" AND ")),
+            Node::Or(parts) => format!("({})", self.list(parts)?.join(" OR ")),
+            Node::Not(inner) => format!("(NOT {})", self.expr(*inner)?),
+            Node::Cmp(op, a, b) => {
+                let op = match op {
+                    CmpOp::Eq => "=",
+                    CmpOp::Ne => "<>",
+                    CmpOp::Lt => "<",
+                    CmpOp::Le => "<=",
+                };
+                format!("({} {op} {})", self.expr(*a)?, self.expr(*b)?)
+            }
+            Node::Same(a, b) => format!("({} IS NOT DISTINCT FROM {})", self.expr(*a)?, self.expr(*b)?),
+            Node::IsNull(inner) => format!("({} IS NULL)", self.expr(*inner)?),
+            Node::IsTrue(inner) => format!("({} IS TRUE)", self.expr(*inner)?),
+            Node::Case(arms, otherwise) => {
+                let mut out = String::from("CASE");
+                for (condition, result) in arms {
+                    out.push_str(&format!(" WHEN {} THEN {}", self.expr(*condition)?, self.expr(*result)?));
+                }
+                format!("({out} ELSE {} END)", self.expr(*otherwise)?)
+            }
+            Node::Coalesce(parts) => format!("coalesce({})", self.list(parts)?.join(", ")),
+            Node::Cast(inner, data_type, written, attempt) => {
+                let word = if *attempt { "TRY_CAST" } else { "CAST" };
+                format!("{word}({} AS {})", self.expr(*inner)?, type_name(*data_type, arena.text(*written)))
+            }
+            Node::Call(func, args) => {
+                let args = self.list(args)?;
+                call(arena.text(*func), &args)?
+            }
+            Node::Guard(marker, inner) => {
+                format!("(CASE WHEN {} THEN {} END)", name(*marker), self.expr(*inner)?)
+            }
+            Node::Exists(sub) => format!("EXISTS ({})", self.subquery(*sub, false)?),
+            Node::In(left, sub) => {
+                let left = self.list(left)?.join(", ");
+                format!("(({left}) IN ({}))", self.subquery(*sub, true)?)
+            }
+            Node::Scalar(sub) => format!("({})", self.subquery(*sub, true)?),
+            Node::Agg(call) => self.aggregate(call, false)?,
+            Node::Window(window) => self.window(window)?,
+        };
+        self.depth -= 1;
+        Some(printed)
+    }
+
+    fn constant(&self, constant: Const) -> Option<String> {
+        Some(match constant {
+            Const::Null => "NULL".to_owned(),
+            Const::Bool(value) => value.to_string().to_uppercase(),
+            Const::Int(value) if value < 0 => format!("({value})"),
+            Const::Int(value) => value.to_string(),
+            Const::Decimal(digits, scale) => {
+                let scale = usize::from(scale);
+                let all = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
+                let (whole, fraction) = all.split_at(all.len() - scale);
+                format!("({}{whole}.{fraction})", if digits < 0 { "-" } else { "" })
+            }
+            Const::Text(value) => text(self.arena.text(value)),
+            Const::Typed(Type::Interval, value) => format!("INTERVAL {}", text(self.arena.text(value))),
+            Const::Typed(data_type, value) => {
+                format!("CAST({} AS {})", text(self.arena.text(value)), type_name(data_type, "varchar"))
+            }
+            Const::Raw(value) => self.arena.text(value).to_owned(),
+        })
+    }
+
+    fn aggregate(&mut self, call: &AggCall, ignore_nulls: bool) -> Option<String> {
+        let mut args = self.list(&call.args)?.join(", ");
+        let func = self.arena.text(call.func);
+        if func == "count" && args.is_empty() {
+            args.push('*');
+        }
+        let distinct = if call.distinct { "DISTINCT " } else { "" };
+        let order = self.order(&call.order)?;
+        let nulls = if ignore_nulls { " IGNORE NULLS" } else { "" };
+        let filter = match call.filter {
+            Some(filter) => format!(" FILTER (WHERE {})", self.expr(filter)?),
+            None => String::new(),
+        };
+        is_name(func).then(|| format!("{func}({distinct}{args}{order}{nulls}){filter}"))
+    }
+
+    fn window(&mut self, window: &WindowCall) -> Option<String> {
+        let call = self.aggregate(&window.call, window.ignore_nulls)?;
+        let mut over = Vec::new();
+        if !window.partition.is_empty() {
+            over.push(format!("PARTITION BY {}", self.list(&window.partition)?.join(", ")));
+        }
+        let order = self.order(&window.order)?;
+        if !order.is_empty() {
+            over.push(order.trim().to_owned());
+        }
+        if let Some(Frame { units, start, end }) = window.frame {
+            let units = match units {
+                'r' => "ROWS",
+                'g' => "RANGE",
+                _ => "GROUPS",
+            };
+            over.push(format!("{units} BETWEEN {} AND {}", self.bound(start)?, self.bound(end)?));
+        }
+        Some(format!("{call} OVER ({})", over.join(" ")))
+    }
+
+    fn bound(&mut self, bound: FrameBound) -> Option<String> {
+        Some(match bound {
+            FrameBound::Start => "UNBOUNDED PRECEDING".to_owned(),
+            FrameBound::Preceding(n) => format!("{} PRECEDING", self.expr(n)?),
+            FrameBound::Current => "CURRENT ROW".to_owned(),
+            FrameBound::Following(n) => format!("{} FOLLOWING", self.expr(n)?),
+            FrameBound::End => "UNBOUNDED FOLLOWING".to_owned(),
+        })
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A call under the names that the algebra gives to functions and operators.
+fn call(func: &str, args: &[String]) -> Option<String> {
+    const INFIX: [&str; 16] =
+        ["+", "-", "*", "/", "//", "%", "||", "&", "|", "^", "<<", ">>", "->", "->>", "like", "ilike"];
+    Some(match (func, args) {
+        ("neg", [a]) => format!("(- {a})"),
+        ("like" | "ilike", [a, b, escape]) => format!("({a} {func} {b} ESCAPE {escape})"),
+        (_, [_, _, ..]) if INFIX.contains(&func) => format!("({})", args.join(&format!(" {func} "))),
+        ("row", _) => format!("row({})", args.join(", ")),
+        (_, [a]) if func.starts_with("interval ") => {
+            let unit = func.trim_start_matches("interval ");
+            format!("to_{}s({a})", if is_name(unit) { unit } else { return None })
+        }
+        _ if is_name(func) => format!("{func}({})", args.join(", ")),
+        _ => return None,
+    })
+}
+
+/// A type as DuckDB spells it.
+fn type_name(data_type: Type, written: &str) -> String {
+    match data_type {
+        Type::Bool => "BOOLEAN".to_owned(),
+        Type::Int(8) => "TINYINT".to_owned(),
+        Type::Int(16) => "SMALLINT".to_owned(),
+        Type::Int(32) => "INTEGER".to_owned(),
+        Type::Int(64) => "BIGINT".to_owned(),
+        Type::Int(_) => "HUGEINT".to_owned(),
+        Type::Decimal(precision, scale) => format!("DECIMAL({precision},{scale})"),
+        Type::Float(32) => "FLOAT".to_owned(),
+        Type::Float(_) => "DOUBLE".to_owned(),
+        Type::Text => "VARCHAR".to_owned(),
+        Type::Date => "DATE".to_owned(),
+        Type::Timestamp => "TIMESTAMP".to_owned(),
+        Type::TimestampTz => "TIMESTAMPTZ".to_owned(),
+        Type::Time => "TIME".to_owned(),
+        Type::Interval => "INTERVAL".to_owned(),
+        Type::Unknown => written.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::compare::{Options, normal_form};
+    use crate::sql::facts::FactSet;
+    use crate::sql::{Dialect, Schema, parse::parse_query};
+
+    #[test]
+    fn what_is_printed_parses_and_has_the_same_normal_form() {
+        let schema: Schema = serde_json::from_str(
+            r#"{"tables": {"t": {"columns": {"id": {"type": "INTEGER", "nullable": false}, "a": {"type": "INTEGER"},
+                "s": {"type": "VARCHAR"}}, "primary_key": ["id"]},
+                "u": {"columns": {"t_id": {"type": "INTEGER"}, "x": {"type": "DECIMAL(8,2)"}}}}}"#,
+        )
+        .expect("the schema is JSON");
+        let facts = FactSet::declared(&schema);
+        for sql in [
+            "select id, a + 1 as b from t where s = 'it''s' and a > -2",
+            "select t.s, count(*) as n, sum(u.x) as x from t left join u on u.t_id = t.id and u.x > 1.50 group by 1",
+            "select id from t where a in (select t_id from u) or not exists (select 1 from u where u.t_id = t.id)",
+            "select id, row_number() over (partition by s order by a desc) as n from t",
+            "select s from t union all select 'x' from u",
+            "select case when a > 1 then 'p' end as p from t order by id limit 3",
+            "select count(*) as n from t",
+            "select distinct s from t except all select s from t where a = 1",
+        ] {
+            let form = |sql: &str| {
+                normal_form(sql, &schema, &facts, &Options::default()).expect("has a normal form")
+            };
+            let first = form(sql);
+            let printed = to_sql(&first.arena, &first.query).expect("prints");
+            assert!(parse_query(&printed, Dialect::DuckDb).is_ok(), "{printed}");
+            assert_eq!(first.canonical, form(&printed).canonical, "{sql}\n{printed}");
+        }
+    }
+}
