@@ -179,6 +179,25 @@ async fn failing_and_hostile_candidates_are_unknown_and_harmless() {
 }
 
 #[tokio::test]
+async fn rows_without_a_match_are_not_all_rows() {
+    let golden =
+        "select c.id from customers c left join orders o on o.customer_id = c.id where o.customer_id is null";
+    let comparison = judge(golden, "select c.id from customers c").await;
+    assert_eq!(comparison.verdict, Verdict::Differs, "{comparison:#?}");
+    let anti =
+        "select c.id from customers c where not exists (select 1 from orders o where o.customer_id = c.id)";
+    let comparison = judge(golden, anti).await;
+    assert_eq!(comparison.verdict, Verdict::Equivalent, "{comparison:#?}");
+    let comparison = judge(
+        "select n.customer_id from (select o.customer_id, count(*) n from customers c \
+         left join orders o on o.customer_id = c.id group by 1) n where n.customer_id is null",
+        "select 1 as customer_id from customers where false",
+    )
+    .await;
+    assert_eq!(comparison.verdict, Verdict::Differs, "{comparison:#?}");
+}
+
+#[tokio::test]
 async fn without_duckdb_only_proofs_are_given() {
     let comparison = golden::judge(
         "select id from orders where amount > 1",

@@ -142,6 +142,12 @@ impl Normalizer<'_> {
     /// Equal columns become classes, columns equal to a literal that literal.
     fn equalities(&mut self, block: &mut Block) {
         let own = self.arena.visible_set(block);
+        // What is NULL because nothing matched is not NULL where the match is looked for.
+        let mut optional = ColSet::default();
+        for outer in &block.outers {
+            self.arena.visible(&outer.right, &mut optional);
+            optional.insert(outer.marker);
+        }
         let mut local = Substitution::default();
         let mut bindings: Vec<(Col, ExprId)> = Vec::new();
         for _ in 0..8 {
@@ -162,6 +168,9 @@ impl Normalizer<'_> {
             let mut rest = Vec::with_capacity(block.filters.len());
             for e in std::mem::take(&mut block.filters) {
                 match self.bound_to_const(e) {
+                    Some((col, literal)) if self.arena.is_null_const(literal) && optional.contains(col) => {
+                        rest.push(e);
+                    }
                     // A column that is equal to something is not NULL.
                     Some((col, literal)) if self.arena.is_null_const(literal) => {
                         if classes.iter().any(|class| class.contains(&col)) {
