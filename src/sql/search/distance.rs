@@ -4,8 +4,9 @@ use jiff::ToSpan;
 use jiff::civil::DateTime;
 use sqlparser::ast::{BinaryOperator, DataType, Expr, Value};
 
-use super::reading::{arguments, is_clock, plain};
+use super::reading::{arguments, plain};
 use super::values::{clock, parse_timestamp};
+use crate::sql::clock::reads_clock;
 
 /// Seconds of a day, which is what a bare number means between dates.
 const DAY: i64 = 86_400;
@@ -117,13 +118,13 @@ pub(super) fn moment(expr: &Expr) -> Option<DateTime> {
         Expr::BinaryOp { left, op: BinaryOperator::Minus, right } => {
             Distance::constant(right)?.negated().after(moment(left)?)
         }
-        Expr::Identifier(ident) if is_clock(&ident.value.to_lowercase()) => clock_of(&ident.value),
+        Expr::Identifier(ident) if reads_clock(&ident.value.to_lowercase()) => clock_of(&ident.value),
         Expr::Function(function) => {
             let name = function.name.to_string().to_ascii_lowercase();
             match (name.as_str(), arguments(function).as_slice()) {
                 ("date_trunc" | "datetrunc", [unit, inner]) => truncated(&unit.to_string(), moment(inner)?),
                 ("date", [inner]) => Some(moment(inner)?.date().at(0, 0, 0, 0)),
-                (name, []) if is_clock(name) => clock_of(name),
+                (name, []) if reads_clock(name) => clock_of(name),
                 _ => None,
             }
         }
