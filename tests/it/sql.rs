@@ -329,10 +329,7 @@ async fn the_normal_form_executed_gives_what_the_query_gives() {
             }
         }
     }
-    println!(
-        "{same} of {forms} normal forms executed, {stable} of them their own normal form, {} wrong",
-        faults.len()
-    );
+    note(&format!("{same} of {forms} normal forms executed, {stable} of them their own normal form"));
     assert!(faults.is_empty(), "{} wrong, the first:\n{}", faults.len(), faults[0]);
     assert!(same * 10 >= forms * 7, "{same} of {forms} normal forms could be executed");
     assert!(stable * 10 >= same * 9, "{stable} of {same} normal forms are their own normal form");
