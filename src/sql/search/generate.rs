@@ -40,7 +40,7 @@ struct Style {
 /// How the copies of a group's first row differ from it.
 #[derive(Debug, Clone, Copy)]
 enum Copies {
-    /// Hardly ever.
+    /// In nothing but their keys.
     Alike,
     /// In what is compared with nothing, or only with bounds.
     Varied,
@@ -174,14 +174,17 @@ impl Maker<'_> {
         let mut copies_of_group = Copies::Alike;
         let mut uneven = false;
         if !counts.is_empty() && index % 3 == 1 {
-            let n = counts[self.rng.below(counts.len())];
+            // Each count has a group of just that many equal rows first, then of more.
+            let turn = index / 6;
+            let n = counts[turn % counts.len()];
             if index % 2 == 1 {
                 style = Style { rows: (n + 1, n + 3), ..DIAGONAL };
                 // Few groups, of sizes that leave no tie at either end of an order.
                 uneven = n <= 40 && self.chance(50);
             } else {
-                group = Some(n);
+                group = Some(n + (turn / counts.len()) % 3);
                 copies_of_group = match self.rng.below(3) {
+                    _ if turn < counts.len() => Copies::Alike,
                     0 => Copies::Alike,
                     1 => Copies::Varied,
                     _ => Copies::Distinct,
@@ -207,7 +210,7 @@ impl Maker<'_> {
                 // The last tables are the children: groups are counted there.
                 && (at + 1 == tables || self.chance(40))
             {
-                rows = (n + self.rng.below(3)).saturating_sub(1).max(1);
+                rows = n;
                 copies = 100;
             }
             let style = Style { copies, ..style };
@@ -338,10 +341,10 @@ impl Maker<'_> {
                 let mut row = database.0[at][source].clone();
                 match group.map(|(_, copies)| copies) {
                     None => self.change(&mut row, table, style, true),
-                    Some(Copies::Alike) if self.chance(90) => {}
+                    Some(Copies::Alike) => {}
                     Some(Copies::Varied) if self.chance(10) => {}
                     Some(Copies::Distinct) => self.spread(&mut row, table, existing),
-                    Some(Copies::Alike | Copies::Varied) => self.vary(&mut row, table),
+                    Some(Copies::Varied) => self.vary(&mut row, table),
                 }
                 row
             } else {

@@ -512,9 +512,7 @@ fn parse_date(text: &str) -> Option<Date> {
 pub(super) fn parse_timestamp(text: &str) -> Option<DateTime> {
     let text = text.trim().trim_end_matches('Z');
     let text = text.strip_suffix("+00").unwrap_or(text);
-    if let Ok(day) = text.parse::<Date>() {
-        return Some(day.at(0, 0, 0, 0));
-    }
+    // Also a date, which is its midnight.
     let moment = text.parse::<DateTime>().ok()?;
     (1..=9_999).contains(&moment.year()).then_some(moment)
 }
