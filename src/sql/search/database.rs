@@ -83,6 +83,9 @@ pub(super) struct TablePlan {
     pub(super) references: Vec<Reference>,
 }
 
+/// A column: its table and its position there.
+pub(super) type Place = (usize, usize);
+
 /// The tables that the queries read, parents before children.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
@@ -90,7 +93,7 @@ pub(super) struct Layout {
     /// Types that had to be assumed, as a sentence each.
     pub(super) assumed: Vec<String>,
     /// Pairs of columns, each as table and column, that a query wants this far apart.
-    pub(super) gaps: Vec<((usize, usize), (usize, usize), Distance)>,
+    pub(super) gaps: Vec<(Place, Place, Distance)>,
 }
 
 impl Layout {
