@@ -148,18 +148,18 @@ fn words(text: &str) -> Vec<String> {
 
 /// Adds the macros of a file: name without an adapter's prefix, and every word of the body.
 fn macros(text: &str, into: &mut BTreeMap<String, BTreeSet<String>>) {
-    let mut rest = text;
-    while let Some(at) = rest.find("macro ") {
-        // `{% macro name(...)`, `{%- macro`; `endmacro` has no blank after it.
-        let body = rest.get(at + "macro ".len()..).unwrap_or_default();
-        let end = body.find("endmacro").unwrap_or(body.len());
-        let all = words(body.get(..end).unwrap_or(body));
+    for (at, mark) in text.match_indices("macro") {
+        let body = text.get(at + mark.len()..).unwrap_or_default();
+        let is_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        if !is_word || !body.starts_with(char::is_whitespace) {
+            continue;
+        }
+        let all = words(body.split("endmacro").next().unwrap_or_default());
         if let Some((name, words)) = all.split_first() {
             let name =
                 ["default__", "duckdb__"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
             into.entry(name.to_owned()).or_default().extend(words.iter().cloned());
         }
-        rest = body.get(end..).unwrap_or_default();
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
     fn whoever_can_see_the_name_is_found_through_macros() {
         let names = names(&[(
             "a.sql",
-            "{% macro plain(x) %}upper({{ x }}){% endmacro %}{%- macro default__seeing() -%}{{ model.name }}{% endmacro %}{% macro caller_of_it() %}{{ seeing() }}{% endmacro %}",
+            "{% macro plain(x) %}upper({{ x }}){% endmacro %}{%- macro default__seeing() -%}{{ model.name }}{% endmacro %}{% macro\tcaller_of_it() %}{{ seeing() }}{% endmacro %}",
         )])
         .expect("usable");
         for (sql, hidden) in [
