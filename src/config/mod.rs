@@ -255,9 +255,8 @@ impl Config {
                 );
             }
         }
-        if config.run.trials == 0 {
-            config.run.trials = 1;
-        }
+        config.run.trials = config.run.trials.max(1);
+        config.run.jobs = config.run.jobs.max(1);
         faults.into_result(config)
     }
 

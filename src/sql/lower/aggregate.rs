@@ -22,7 +22,7 @@ impl Lowerer<'_> {
                 continue;
             }
             let name = self.arena.sym("key");
-            let col = self.new_col(name, key);
+            let col = self.new_col(name, key, &input);
             let column = self.arena.column(col);
             replaced.set_expr(key, column);
             keys.push((col, key));

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
-use super::algebra::{Arena, Col, ExprId, Query, Sym, TableId, TableInfo};
+use super::algebra::{Arena, Block, Col, ColSet, ExprId, Query, Sym, TableId, TableInfo};
 use super::facts::FactSet;
 use super::types::Type;
 use super::{Dialect, Schema};
@@ -148,10 +148,23 @@ impl Lowerer<'_> {
         }
     }
 
-    fn new_col(&mut self, name: Sym, expr: ExprId) -> Col {
+    /// A column for the value of an expression over a block's rows.
+    fn new_col(&mut self, name: Sym, expr: ExprId, block: &Block) -> Col {
         let data_type = self.arena.type_of(expr);
-        let nullable = self.arena.nullable(expr, &Default::default());
+        let nullable = self.may_be_null(expr, block);
         self.arena.new_col(name, data_type, nullable)
+    }
+
+    /// Whether an expression over a block's rows may be NULL: outer joins of the block count, and columns from outside it,
+    /// of which nothing is known here.
+    fn may_be_null(&mut self, expr: ExprId, block: &Block) -> bool {
+        let own = self.arena.visible_set(block);
+        if self.arena.columns_of(expr).iter().any(|col| !own.contains(col)) {
+            return true;
+        }
+        let mut extended = ColSet::default();
+        self.arena.extended(block, &mut extended);
+        self.arena.nullable(expr, &extended)
     }
 
     /// The table with this name, from the schema.

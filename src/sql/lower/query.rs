@@ -264,7 +264,8 @@ impl<'a> Lowerer<'a> {
         let mut outputs = Vec::with_capacity(width);
         for (position, name) in names.into_iter().enumerate() {
             let column: Vec<ExprId> = rows.iter().map(|row| row[position]).collect();
-            let (data_type, nullable) = self.common_type(&column);
+            let data_type = self.common_type(&column);
+            let nullable = column.iter().any(|expr| self.may_be_null(*expr, &Block::default()));
             let col = self.arena.new_col(name, data_type, nullable);
             cols.push(col);
             outputs.push((name, self.arena.column(col)));
@@ -274,12 +275,10 @@ impl<'a> Lowerer<'a> {
         Ok(Query { block, outputs })
     }
 
-    /// The type that all expressions share (integers: the widest), and whether one may be NULL.
-    fn common_type(&mut self, list: &[ExprId]) -> (Type, bool) {
+    /// The type that all expressions share (integers: the widest).
+    fn common_type(&self, list: &[ExprId]) -> Type {
         let mut found: Option<Type> = None;
-        let mut nullable = false;
         for expr in list {
-            nullable |= self.arena.nullable(*expr, &Default::default());
             if self.arena.is_null_const(*expr) {
                 continue;
             }
@@ -294,7 +293,7 @@ impl<'a> Lowerer<'a> {
                 Some(_) => Type::Unknown,
             });
         }
-        (found.unwrap_or(Type::Unknown), nullable)
+        found.unwrap_or(Type::Unknown)
     }
 
     fn set_operation(
@@ -340,7 +339,9 @@ impl<'a> Lowerer<'a> {
         let mut cols = Vec::with_capacity(width);
         for (position, name) in names.iter().enumerate() {
             let column: Vec<ExprId> = queries.iter().map(|query| query.outputs[position].1).collect();
-            let (data_type, nullable) = self.common_type(&column);
+            let data_type = self.common_type(&column);
+            let nullable =
+                queries.iter().zip(&column).any(|(query, expr)| self.may_be_null(*expr, &query.block));
             cols.push(self.arena.new_col(*name, data_type, nullable));
         }
         let mut branches: Vec<Branch> = queries
@@ -395,7 +396,7 @@ impl<'a> Lowerer<'a> {
         let mut keys = Vec::with_capacity(query.outputs.len());
         let mut outputs = Vec::with_capacity(query.outputs.len());
         for (name, expr) in query.outputs {
-            let col = self.new_col(name, expr);
+            let col = self.new_col(name, expr, &query.block);
             keys.push((col, expr));
             outputs.push((name, self.arena.column(col)));
         }
