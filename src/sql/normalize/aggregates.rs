@@ -49,7 +49,7 @@ impl Normalizer<'_> {
             for (col, e) in &aggregate.keys {
                 self.replace(*col, *e);
             }
-            splice(block, aggregate.input);
+            splice(self.arena, block, aggregate.input);
             return;
         }
         if !aggregate.scalar {
@@ -213,7 +213,7 @@ impl Normalizer<'_> {
         for (col, e) in aggregate.keys.iter().chain(&values) {
             self.replace(*col, *e);
         }
-        splice(block, std::mem::take(&mut aggregate.input));
+        splice(self.arena, block, std::mem::take(&mut aggregate.input));
         true
     }
 

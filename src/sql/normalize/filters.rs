@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::algebra::map::Substitution;
-use super::super::algebra::{Block, CmpOp, Col, ColSet, Const, ExprId, Node, Source};
+use super::super::algebra::{Arena, Block, CmpOp, Col, ColSet, Const, ExprId, Node, Source};
 use super::super::types::Type;
 use super::Normalizer;
 
@@ -131,7 +131,7 @@ impl Normalizer<'_> {
             };
             let holds = self.arena.boolean(true);
             self.replace(marker, holds);
-            splice(block, kept);
+            splice(self.arena, block, kept);
             let mut outer = super::Outer { right: optional, on: full.on, marker: optional_marker };
             self.open_right(&mut outer);
             block.outers.push(outer);
@@ -618,8 +618,12 @@ impl Normalizer<'_> {
     }
 }
 
-/// Adds the rows of an inner block to a block.
-pub(super) fn splice(block: &mut Block, inner: Block) {
+/// Puts an inner block into the one around it. What the inner filters say of its columns is no longer taken for known:
+/// the filters are now the outer block's own, and must not be dropped for what they themselves imply.
+pub(super) fn splice(arena: &mut Arena, block: &mut Block, inner: Block) {
+    for col in arena.visible_set(&inner).iter() {
+        arena.derived.remove(col);
+    }
     block.sources.extend(inner.sources);
     block.outers.extend(inner.outers);
     block.filters.extend(inner.filters);

@@ -374,7 +374,7 @@ impl Normalizer<'_> {
         for (col, e) in aggregate.keys.iter().chain(&singles) {
             self.replace(*col, *e);
         }
-        splice(block, std::mem::take(&mut aggregate.input));
+        splice(self.arena, block, std::mem::take(&mut aggregate.input));
         let right = Block { sources: vec![Source::Aggregate(Box::new(grouped))], ..Block::default() };
         block.outers.push(Outer { right, on, marker });
         true

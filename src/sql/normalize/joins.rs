@@ -58,7 +58,7 @@ impl Normalizer<'_> {
             block.filters.remove(at);
             let mut copy = Sub { block: sub.block, outputs: Vec::new() };
             self.arena.refresh(&mut copy);
-            splice(block, copy.block);
+            splice(self.arena, block, copy.block);
             self.changed = true;
         }
     }

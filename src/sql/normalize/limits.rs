@@ -50,7 +50,7 @@ impl Normalizer<'_> {
         if plain && unlimited && limit.extra.is_none() {
             self.arena.used_facts.extend(facts);
             self.changed = true;
-            splice(block, std::mem::take(&mut limit.input));
+            splice(self.arena, block, std::mem::take(&mut limit.input));
             return;
         }
         block.sources.push(Source::Limit(limit));

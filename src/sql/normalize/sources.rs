@@ -72,7 +72,7 @@ impl Normalizer<'_> {
         }
         if window.funcs.is_empty() {
             self.changed = true;
-            splice(block, std::mem::take(&mut window.input));
+            splice(self.arena, block, std::mem::take(&mut window.input));
             return;
         }
         // Window functions over window functions that do not read them are computed side by side.
@@ -91,7 +91,7 @@ impl Normalizer<'_> {
             }
             window.input.sources.push(Source::Window(inner));
             if window.funcs.is_empty() {
-                splice(block, std::mem::take(&mut window.input));
+                splice(self.arena, block, std::mem::take(&mut window.input));
                 return;
             }
         }
@@ -140,7 +140,7 @@ impl Normalizer<'_> {
                         for (col, e) in union.cols.iter().zip(&branch.outputs) {
                             self.replace(*col, *e);
                         }
-                        splice(block, branch.block);
+                        splice(self.arena, block, branch.block);
                     }
                     return;
                 }
@@ -226,7 +226,7 @@ impl Normalizer<'_> {
             for (col, e) in op.cols.iter().zip(&op.left.outputs) {
                 self.replace(*col, *e);
             }
-            splice(block, op.left.block);
+            splice(self.arena, block, op.left.block);
             return;
         }
         block.sources.push(Source::SetOp(op));
@@ -270,8 +270,8 @@ impl Normalizer<'_> {
                 self.replace(full.right_marker, if right { null } else { holds });
                 match (left, right) {
                     (true, true) => block.empty = true,
-                    (true, false) => splice(block, full.right),
-                    _ => splice(block, full.left),
+                    (true, false) => splice(self.arena, block, full.right),
+                    _ => splice(self.arena, block, full.left),
                 }
             }
         }

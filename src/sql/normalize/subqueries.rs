@@ -196,7 +196,7 @@ impl Normalizer<'_> {
                     .iter()
                     .all(|source| matches!(source, Source::Aggregate(aggregate) if aggregate.scalar));
             if exactly_one {
-                splice(block, copy.block);
+                splice(self.arena, block, copy.block);
                 return Some(output);
             }
             let mut facts = Vec::new();
