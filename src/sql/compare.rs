@@ -1,5 +1,7 @@
 //! Comparing two queries by proof: text, AST, shape, normal form.
 
+use std::collections::BTreeSet;
+
 use sqlparser::ast::{Expr, Query as Ast, SetExpr, TableAlias, VisitMut, VisitorMut};
 use sqlparser::tokenizer::TokenWithSpan;
 
@@ -8,7 +10,7 @@ use super::algebra::{Arena, CmpOp, Col, Node, Query};
 use super::canon::{Canonical, canonical};
 use super::facts::{Fact, FactSet};
 use super::lower::{BindFault, lower};
-use super::normalize::normalize;
+use super::normalize::{normalize, open_choices};
 use super::parse::{ParseFault, parse_query, parse_tokens, tokens};
 use super::schema::Table;
 use super::{Comparison, Dialect, Method, Schema, Verdict};
@@ -107,7 +109,7 @@ pub fn compare(a: &str, b: &str, schema: &Schema, options: &Options) -> Comparis
     };
     let side = |ast: &Ast, facts: &FactSet| normal_form_of(ast, schema, facts, options);
     let none = FactSet::none();
-    let (a_form, b_form) = match (side(&a_ast, &none), side(&b_ast, &none)) {
+    let (mut a_form, b_form) = match (side(&a_ast, &none), side(&b_ast, &none)) {
         (Ok(a), Ok(b)) => (a, b),
         (a, b) => return without_form(a.err(), b.err(), &a_ast, &b_ast),
     };
@@ -115,11 +117,17 @@ pub fn compare(a: &str, b: &str, schema: &Schema, options: &Options) -> Comparis
         return shape;
     }
     if a_form.canonical == b_form.canonical {
-        return if same_ast(&a_ast, &b_ast) {
-            Comparison::new(Verdict::Identical, Method::Ast, "only spelling differs")
-        } else {
-            Comparison::new(Verdict::Equivalent, Method::NormalForm, "the normal forms are equal")
-        };
+        if same_ast(&a_ast, &b_ast) {
+            return Comparison::new(Verdict::Identical, Method::Ast, "only spelling differs");
+        }
+        let mut open = open_choices(&mut a_form.arena, &a_form.query);
+        if !open.is_empty()
+            && let Ok(mut with_facts) = side(&a_ast, &FactSet::declared(schema))
+        {
+            open = open_choices(&mut with_facts.arena, &with_facts.query);
+        }
+        let reason = format!("the normal forms are equal{}", resolved_alike(&open));
+        return Comparison::new(Verdict::Equivalent, Method::NormalForm, reason);
     }
     let declared = FactSet::declared(schema);
     let equal_with = |facts: &FactSet| -> Option<Vec<usize>> {
@@ -131,11 +139,10 @@ pub fn compare(a: &str, b: &str, schema: &Schema, options: &Options) -> Comparis
         && let Some(used) = equal_with(&declared)
     {
         let needed = minimal(&declared, used, &|facts| equal_with(facts).is_some());
-        let mut comparison = Comparison::new(
-            Verdict::Equivalent,
-            Method::NormalForm,
-            "the normal forms are equal, given the facts listed",
-        );
+        let open = side(&a_ast, &declared)
+            .map_or_else(|_| BTreeSet::new(), |mut form| open_choices(&mut form.arena, &form.query));
+        let reason = format!("the normal forms are equal, given the facts listed{}", resolved_alike(&open));
+        let mut comparison = Comparison::new(Verdict::Equivalent, Method::NormalForm, reason);
         comparison.facts =
             needed.iter().filter_map(|number| declared.get(*number)).map(|fact| cite(fact, schema)).collect();
         return comparison;
@@ -144,6 +151,18 @@ pub fn compare(a: &str, b: &str, schema: &Schema, options: &Options) -> Comparis
     comparison.would_prove =
         missing_fact(&declared, schema, &[&a_form, &b_form], &|facts| equal_with(facts).is_some());
     comparison
+}
+
+/// Names what both queries leave open, which a proof takes to be resolved alike.
+fn resolved_alike(open: &BTreeSet<String>) -> String {
+    if open.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = open.iter().map(String::as_str).collect();
+    format!(
+        "; ties are taken to be resolved alike: the order of rows does not determine {}",
+        names.join(", ")
+    )
 }
 
 fn unknown(method: Method, reason: impl Into<String>) -> Comparison {

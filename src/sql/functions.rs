@@ -448,8 +448,10 @@ pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
         "like" | "ilike" | "starts_with" | "ends_with" | "contains" | "regexp_matches" | "similar" => {
             Type::Bool
         }
-        "date_trunc" => match args.get(1).map(|arg| arena.type_of(*arg)) {
-            Some(Type::Timestamp | Type::Date) => Type::Timestamp,
+        "date_trunc" => match (arena.dialect, args.get(1).map(|arg| arena.type_of(*arg))) {
+            (Dialect::DuckDb | Dialect::Redshift, Some(Type::Timestamp | Type::Date)) => Type::Timestamp,
+            (Dialect::Snowflake, Some(same @ (Type::Timestamp | Type::Date))) => same,
+            (Dialect::Postgres, Some(Type::Timestamp)) => Type::Timestamp,
             _ => Type::Unknown,
         },
         "current_date" => Type::Date,

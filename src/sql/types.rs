@@ -148,6 +148,17 @@ impl Type {
         )
     }
 
+    /// Whether at most one value of this type is equal to a given value of the other: not so where the comparison converts
+    /// it first, as the texts '5' and '05' beside a number. Columns of which nothing is known are taken to be of one type.
+    pub fn equals_once(self, other: Self) -> bool {
+        match (self, other) {
+            (a, b) if a == b => true,
+            (a, b) if a.is_exact() && b.is_exact() => true,
+            (Self::Float(_), b) => b.is_exact() || matches!(b, Self::Float(_)),
+            (a, b) => a == Self::Date && b == Self::Timestamp || a == Self::Timestamp && b == Self::Date,
+        }
+    }
+
     /// Whether two columns of these types that compare equal are the same value.
     pub fn same_values(self, other: Self) -> bool {
         (self == other && self.equality_is_identity()) || (self.is_int() && other.is_int())

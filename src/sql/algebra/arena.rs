@@ -294,19 +294,9 @@ impl Arena {
             | Node::Exists(_)
             | Node::In(..) => Type::Bool,
             Node::Case(arms, otherwise) => {
-                let mut found = self.type_of(*otherwise);
-                for (_, result) in arms {
-                    found = self.merge_types(found, *result);
-                }
-                found
+                self.common_type(arms.iter().map(|(_, result)| *result).chain([*otherwise]))
             }
-            Node::Coalesce(list) => {
-                let mut found = self.type_of(list[0]);
-                for item in &list[1..] {
-                    found = self.merge_types(found, *item);
-                }
-                found
-            }
+            Node::Coalesce(list) => self.common_type(list.iter().copied()),
             Node::Cast(_, data_type, _, _) => *data_type,
             Node::Call(name, args) => functions::result_type(self, *name, args),
             Node::Guard(_, inner) => self.type_of(*inner),
@@ -318,16 +308,35 @@ impl Arena {
         }
     }
 
-    fn merge_types(&self, found: Type, other: ExprId) -> Type {
-        if matches!(self.node(other), Node::Const(Const::Null)) {
-            return found;
+    /// The type that all expressions share (integers: the widest); NULLs have no say.
+    pub fn common_type(&self, list: impl Iterator<Item = ExprId>) -> Type {
+        let mut found: Option<Type> = None;
+        for expr in list.filter(|expr| !self.is_null_const(*expr)) {
+            found = Some(match (found, self.type_of(expr)) {
+                (None, next) => next,
+                (Some(Type::Int(a)), Type::Int(b)) => Type::Int(a.max(b)),
+                (Some(same), next) if same == next => same,
+                _ => Type::Unknown,
+            });
         }
-        let other_type = self.type_of(other);
-        match (found, other_type) {
-            (a, b) if a == b => a,
-            (Type::Int(a), Type::Int(b)) => Type::Int(a.max(b)),
-            (Type::Unknown, b) => b,
-            _ => Type::Unknown,
+        found.unwrap_or(Type::Unknown)
+    }
+
+    /// Whether a value of this type stays what it is when an expression beside it no longer has a say in the type of both:
+    /// `coalesce(1, 0.5)` is `1.0`, which is not `1` where it becomes a text or is divided.
+    pub fn keeps_type(&self, kept: Type, dropped: ExprId) -> bool {
+        if self.is_null_const(dropped) {
+            return true;
+        }
+        match (kept, self.type_of(dropped)) {
+            // Nothing is known of it anyway, or only how wide it is.
+            (Type::Unknown, _) | (Type::Int(_), Type::Int(_)) | (Type::Decimal(..), Type::Int(_)) => true,
+            (Type::Decimal(_, kept), Type::Decimal(_, dropped)) => dropped <= kept,
+            (Type::Float(64), dropped) if dropped.is_exact() => true,
+            (Type::Float(64), Type::Float(_)) | (Type::Timestamp, Type::Date) => true,
+            // A literal takes the type of what stands beside it.
+            (_, Type::Text) if self.as_const(dropped).is_some() => true,
+            (kept, dropped) => kept == dropped,
         }
     }
 

@@ -298,12 +298,18 @@ impl Arena {
     /// Searched CASE.
     pub fn case(&mut self, arms: &[(ExprId, ExprId)], otherwise: ExprId) -> ExprId {
         let mut flat: Vec<(ExprId, ExprId)> = Vec::with_capacity(arms.len());
+        let written = otherwise;
         let mut otherwise = otherwise;
-        for (condition, result) in arms {
+        let mut dropped = Vec::new();
+        for (at, (condition, result)) in arms.iter().enumerate() {
             let condition = self.condition(*condition);
             match self.as_bool(condition) {
-                Some(false) => continue,
+                Some(false) => {
+                    dropped.push(*result);
+                    continue;
+                }
                 Some(true) => {
+                    dropped.extend(arms[at + 1..].iter().map(|(_, result)| *result).chain([written]));
                     otherwise = *result;
                     break;
                 }
@@ -315,6 +321,12 @@ impl Arena {
                     *last = self.or(&both);
                 }
                 _ => flat.push((condition, *result)),
+            }
+        }
+        if !dropped.is_empty() {
+            let kept = self.common_type(flat.iter().map(|(_, result)| *result).chain([otherwise]));
+            if !dropped.iter().all(|e| self.keeps_type(kept, *e)) {
+                return self.intern(Node::Case(arms.into(), written));
             }
         }
         if let Node::Case(more, last) = self.node(otherwise).clone() {
@@ -406,42 +418,74 @@ impl Arena {
                 (Some(literal), None) => (b, literal),
                 _ => return false,
             };
-            let comparable = matches!(literal, Const::Int(_) | Const::Text(_));
+            let comparable = match literal {
+                Const::Int(_) => self.type_of(tested).is_int(),
+                Const::Text(_) => self.reads_as_text(tested, literal),
+                _ => false,
+            };
             let same_kind = seen
                 .first()
                 .is_none_or(|first| std::mem::discriminant(first) == std::mem::discriminant(&literal));
             let fresh = !seen.contains(&literal);
             seen.push(literal);
-            comparable
-                && same_kind
-                && fresh
-                && *subject.get_or_insert(tested) == tested
-                && (matches!(literal, Const::Int(_)) == self.type_of(tested).is_int())
+            comparable && same_kind && fresh && *subject.get_or_insert(tested) == tested
         })
+    }
+
+    /// Whether different literals like this are different beside the expression: '1' and '01' are one number, 't' and
+    /// 'true' one truth value. Where the type is not known, the literal has to be a word that no other type has.
+    pub fn reads_as_text(&self, tested: ExprId, literal: Const) -> bool {
+        let Const::Text(text) = literal else { return false };
+        let word = self.text(text).trim().to_ascii_lowercase();
+        match self.type_of(tested) {
+            Type::Text => true,
+            Type::Unknown => {
+                word.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && !matches!(
+                        word.as_str(),
+                        "t" | "f" | "true" | "false" | "y" | "n" | "yes" | "no" | "on" | "off"
+                    )
+                    && !["inf", "nan", "epoch", "now", "today", "yesterday", "tomorrow"]
+                        .iter()
+                        .any(|start| word.starts_with(start))
+            }
+            _ => false,
+        }
     }
 
     /// COALESCE.
     pub fn coalesce(&mut self, list: &[ExprId]) -> ExprId {
         let mut flat: Vec<ExprId> = Vec::with_capacity(list.len());
-        'members: for member in list {
+        for member in list {
             let inner = match self.node(*member) {
                 Node::Coalesce(inner) => inner.to_vec(),
                 _ => vec![*member],
             };
             for e in inner {
-                if self.is_null_const(e) || flat.contains(&e) {
-                    continue;
-                }
-                flat.push(e);
-                if self.two_valued(e) || self.as_const(e).is_some_and(|v| !matches!(v, Const::Raw(_))) {
-                    break 'members;
+                if !self.is_null_const(e) && !flat.contains(&e) {
+                    flat.push(e);
                 }
             }
+        }
+        let certain = |arena: &Self, e: ExprId| {
+            arena.two_valued(e) || arena.as_const(e).is_some_and(|v| !matches!(v, Const::Raw(_)))
+        };
+        if let Some(at) = flat.iter().position(|e| certain(self, *e)) {
+            self.cut_coalesce(&mut flat, at + 1);
         }
         match flat.as_slice() {
             [] => self.null(),
             [one] => *one,
             _ => self.intern(Node::Coalesce(flat.into_boxed_slice())),
+        }
+    }
+
+    /// Takes what stands behind the first `length` members, which are never all NULL, out of a COALESCE; not where it
+    /// decides the type.
+    pub fn cut_coalesce(&self, list: &mut Vec<ExprId>, length: usize) {
+        let kept = self.common_type(list[..length].iter().copied());
+        if list[length..].iter().all(|e| self.keeps_type(kept, *e)) {
+            list.truncate(length);
         }
     }
 

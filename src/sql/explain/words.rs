@@ -236,9 +236,10 @@ fn literals(g: &Term, c: &Term, within: Within<'_>, found: &mut Vec<Difference>)
             (Kind::Function, "at time zone" | "convert_timezone" | "timezone") => {
                 ("time_zone", format!("time zone {instead}"))
             }
-            (Kind::Operator, "/") if whole(g) == whole(c) => {
-                ("integer_division", format!("divided by {instead}: an integer division cuts off the rest"))
-            }
+            (Kind::Operator, "/") if whole(g) == whole(c) => (
+                "integer_division",
+                format!("divided by {instead}: of two integers PostgreSQL and Redshift cut off the rest"),
+            ),
             (Kind::Operator, "*" | "/") => ("unit", format!("scaled by {instead}")),
             _ => ("literal", instead),
         },
@@ -486,7 +487,7 @@ fn operators(g: &Term, c: &Term, within: Within<'_>, found: &mut Vec<Difference>
             found,
             "null_semantics",
             format!(
-                "{} became {}: NULLs in the list decide otherwise",
+                "{} became {}: with a NULL in the list, IN is never false",
                 pair.0.to_uppercase(),
                 pair.1.to_uppercase()
             ),

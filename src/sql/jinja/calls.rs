@@ -355,8 +355,11 @@ impl Walk {
             passed.extend(mentions(expr));
             self.expr(expr);
         }
-        if let Expr::Var(var) = &call.expr {
-            self.uses.flows.push((BTreeSet::from([var.id.to_owned()]), passed));
+        // What is passed to a method may end up in the value that it is called on.
+        match &call.expr {
+            Expr::Var(var) => self.uses.flows.push((BTreeSet::from([var.id.to_owned()]), passed)),
+            Expr::GetAttr(attribute) => self.flow(&attribute.expr, passed),
+            _ => {}
         }
         match self.path(&call.expr) {
             Some((path, span)) => self.name(path, Some(arguments), span),

@@ -8,8 +8,7 @@ use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use serde_json::Value as Json;
 
-use super::{Context, Recorder, Ref, Source, opaque, relation_text};
-use crate::sql::Dialect;
+use super::{Context, Recorder, Ref, Source, known, mutable, opaque, relation_text};
 
 /// Names that are dbt's and not a macro's. Those of them that are not registered below are opaque.
 const NAMES: &[&str] = &[
@@ -278,9 +277,8 @@ pub(super) fn method(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
-    if matches!(method, "append" | "extend" | "update" | "insert" | "pop" | "remove") {
-        let message =
-            format!("`{method}` changes a list or map in place, which is not supported: build it with `+`");
+    if mutable::METHODS.contains(&method) {
+        let message = format!("`{method}` changes a list or map that is not the template's own");
         return Err(Error::new(ErrorKind::UnknownMethod, message));
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
@@ -390,6 +388,7 @@ pub(super) fn register(environment: &mut Environment<'_>, context: &Context, rec
     environment.add_global("invocation_id", "00000000-0000-0000-0000-000000000000");
     environment.add_global("execute", false);
     environment.add_global("flags", Value::from_iter([("FULL_REFRESH", Value::from(false))]));
+    mutable::register(environment);
     environment.add_function("should_full_refresh", || false);
     environment.add_function("log", |_: Rest<Value>, _: Kwargs| "");
     environment.add_function("print", |_: Rest<Value>| "");
@@ -408,7 +407,7 @@ pub(super) fn register(environment: &mut Environment<'_>, context: &Context, rec
     for name in ["as_text", "as_native", "as_number", "as_bool"] {
         environment.add_filter(name, |value: Value| value);
     }
-    register_types(environment, context.dialect, recorder);
+    known::register(environment, context, recorder);
 }
 
 /// `this`: rendered as the model's own name, recorded when it is used.
@@ -449,94 +448,5 @@ impl Object for This {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.relation().to_string())
-    }
-}
-
-/// Macros of dbt itself whose expansion is fixed by the dialect: type names.
-fn register_types(environment: &mut Environment<'_>, dialect: Dialect, recorder: &Recorder) {
-    let types: [(&str, &str); 7] = match dialect {
-        Dialect::BigQuery => [
-            ("type_string", "string"),
-            ("type_int", "int64"),
-            ("type_bigint", "int64"),
-            ("type_float", "float64"),
-            ("type_numeric", "numeric"),
-            ("type_boolean", "bool"),
-            ("type_timestamp", "timestamp"),
-        ],
-        Dialect::Databricks => [
-            ("type_string", "string"),
-            ("type_int", "int"),
-            ("type_bigint", "bigint"),
-            ("type_float", "float"),
-            ("type_numeric", "decimal(28, 6)"),
-            ("type_boolean", "boolean"),
-            ("type_timestamp", "timestamp"),
-        ],
-        Dialect::Snowflake => [
-            ("type_string", "varchar"),
-            ("type_int", "int"),
-            ("type_bigint", "bigint"),
-            ("type_float", "float"),
-            ("type_numeric", "numeric(28, 6)"),
-            ("type_boolean", "boolean"),
-            ("type_timestamp", "timestamp_ntz"),
-        ],
-        Dialect::Postgres | Dialect::Redshift => [
-            ("type_string", "text"),
-            ("type_int", "integer"),
-            ("type_bigint", "bigint"),
-            ("type_float", "float"),
-            ("type_numeric", "numeric(28, 6)"),
-            ("type_boolean", "boolean"),
-            ("type_timestamp", "timestamp without time zone"),
-        ],
-        Dialect::DuckDb | Dialect::Generic => [
-            ("type_string", "varchar"),
-            ("type_int", "integer"),
-            ("type_bigint", "bigint"),
-            ("type_float", "float"),
-            ("type_numeric", "numeric(28, 6)"),
-            ("type_boolean", "boolean"),
-            ("type_timestamp", "timestamp"),
-        ],
-    };
-    for (name, text) in types {
-        environment.add_global(name, Value::from_function(move || text));
-    }
-    let types = BTreeMap::from(types);
-    for name in ["dbt", "dbt_utils"] {
-        let package = Package { name, types: types.clone(), recorder: recorder.clone() };
-        environment.add_global(name, Value::from_object(package));
-    }
-}
-
-/// A package of which some macros are known and the others are opaque.
-#[derive(Debug)]
-struct Package {
-    name: &'static str,
-    types: BTreeMap<&'static str, &'static str>,
-    recorder: Recorder,
-}
-
-impl Object for Package {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        Some(opaque::named(&format!("{}.{}", self.name, key.as_str()?), &self.recorder))
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        method: &str,
-        args: &[Value],
-    ) -> Result<Value, Error> {
-        match self.types.get(method) {
-            Some(text) if args.is_empty() => Ok(Value::from(*text)),
-            _ => Ok(opaque::call(&format!("{}.{method}", self.name), args, &self.recorder)),
-        }
     }
 }

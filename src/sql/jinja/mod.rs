@@ -14,6 +14,8 @@
 
 mod calls;
 mod dbt;
+mod known;
+mod mutable;
 mod opaque;
 mod placement;
 #[cfg(test)]
@@ -338,8 +340,9 @@ fn render_once(source: &str, context: &Context) -> Result<Rendered, JinjaFault> 
             environment.add_global(name.clone(), opaque::named(name, &recorder));
         }
     }
+    let changeable = mutable::rewritten(source);
     let text = environment
-        .template_from_named_str("model", source)
+        .template_from_named_str("model", changeable.as_deref().unwrap_or(source))
         .and_then(|template| template.render(Value::UNDEFINED))
         .map_err(|error| {
             JinjaFault::from_minijinja(&error, source, recorder.with(|record| record.raised.take()))

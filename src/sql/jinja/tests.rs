@@ -191,8 +191,70 @@ fn faults_say_where() {
         (fault.kind, fault.message.as_str()),
         (JinjaFaultKind::Raised, "the model raises an error: no")
     );
-    let fault = render("{% set x = [] %}{% do x.append(1) %}", &context()).expect_err("no append");
+    let fault = render("{% do ref('a').columns.append(1) %}", &context()).expect_err("no append");
     assert!(fault.message.contains("append"), "{fault}");
+}
+
+#[test]
+fn lists_and_maps_change_in_place() {
+    let sql = |source: &str| render(source, &context()).map(|rendered| rendered.sql.trim().to_owned());
+    let source = "{% set names = [] %}{% for n in ['a', 'b'] %}{% do names.append(n ~ '_id') %}{% endfor %}\
+                  select {{ names | join(', ') }}";
+    assert_eq!(sql(source).as_deref(), Ok("select a_id, b_id"));
+    let source = "{% set m = {'a': 1} %}{% do m.update({'b': 2, 'a': 3}) %}\
+                  select {% for k, v in m.items() %}{{ v }} as {{ k }}{{ ', ' if not loop.last }}{% endfor %}";
+    assert_eq!(sql(source).as_deref(), Ok("select 3 as a, 2 as b"));
+    let source = "{% set x = [1] %}{% do x.extend([2, 3]) %}{% do x.insert(0, 9) %}{% do x.remove(2) %}\
+                  select {{ x.pop() }}, {{ x + [4] }}, {{ x | length }}, {{ 9 in x }}";
+    assert_eq!(sql(source).as_deref(), Ok("select 3, [9, 1, 4], 2, True"));
+    // Nothing may hold itself, however far around.
+    for source in [
+        "{% set x = [] %}{% do x.append(x) %}{{ x }}",
+        "{% set x = [] %}{% set m = {'x': x} %}{% do x.append([m]) %}{{ x }}",
+        "{% set x = [] %}{% set y = [x] %}{% do x.extend(y) %}{{ x }}",
+        "{% set x = [] %}{% for i in range(9000) %}{% set y = [] %}{% do y.append(x) %}{% do x.append(y) %}{% endfor %}{{ x }}",
+        "{% set x = [1] %}{% for i in range(60) %}{% do x.extend(x) %}{% endfor %}{{ x }}",
+    ] {
+        assert!(sql(source).is_err(), "{source}");
+    }
+    assert!(sql("{% set x = [] %}{% do x.append(1) %}{{ x.index(x) }}").is_err());
+    let taken = "{% set x = [] %}{% do x.append(m()) %}{% for i in x %}{{ i }}{% endfor %}";
+    assert!(!render(taken, &context()).expect("renders").undecided.is_empty(), "what a macro gives decides");
+}
+
+#[test]
+fn known_macros_are_what_they_write() {
+    let sql = |source: &str, dialect| {
+        let rendered = render(source, &Context::new(dialect, "m")).expect("renders");
+        assert!(rendered.is_exact(), "{source}: {rendered:?}");
+        rendered.sql
+    };
+    let key = "{{ dbt_utils.generate_surrogate_key(['a', 'b.c']) }}";
+    assert_eq!(
+        sql(key, Dialect::DuckDb),
+        "md5(cast(coalesce(cast(a as varchar), '_dbt_utils_surrogate_key_null_') || '-' || \
+         coalesce(cast(b.c as varchar), '_dbt_utils_surrogate_key_null_') as varchar))"
+    );
+    assert!(sql(key, Dialect::BigQuery).starts_with("to_hex(md5(cast(concat(coalesce(cast(a as string), "));
+    for (source, text) in [
+        ("{{ dbt.date_trunc('month', 'd') }}", "date_trunc('month', d)"),
+        ("{{ dbt.dateadd(datepart='day', interval=-1, from_date_or_timestamp='d') }}", "dateadd(day, -1, d)"),
+        ("{{ dbt.datediff('a', 'b', 'day') }}", "datediff(day, a, b)"),
+        ("{{ dbt_utils.safe_divide('a', 'b + 1') }}", "(a) / nullif((b + 1), 0)"),
+        ("{{ dbt_utils.safe_add(['a', 'b']) }}", "coalesce(a, 0) + coalesce(b, 0)"),
+        ("{{ dbt.concat(['a', \"'x'\"]) }}", "a || 'x'"),
+        ("{{ dbt.hash(dbt.concat(['a', 'b'])) }}", "md5(cast(a || b as varchar))"),
+    ] {
+        assert_eq!(sql(source, Dialect::Snowflake), text);
+    }
+    // Of another form, it is a call like any other.
+    for source in [
+        "{{ dbt_utils.safe_divide('a') }}",
+        "{{ dbt.date_trunc('a b', 'd') }}",
+        "{{ dbt_utils.star(ref('a')) }}",
+    ] {
+        assert!(!render(source, &context()).expect("renders").opaque.is_empty(), "{source}");
+    }
 }
 
 #[test]

@@ -36,12 +36,15 @@ impl<'a> Lowerer<'a> {
             }
             FunctionArguments::List(list) => {
                 distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
-                for arg in &list.args {
+                for (at, arg) in list.args.iter().enumerate() {
                     match arg {
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(word)))
-                            if self.is_date_part(&name, word) =>
+                            if self.is_date_part(&name, word, at, list.args.len()) =>
                         {
-                            return Err(BindFault::unsupported(format!("the date part {word}")));
+                            if matches!(self.dialect, Dialect::DuckDb | Dialect::Postgres) {
+                                return Err(BindFault::unsupported(format!("the date part {word}")));
+                            }
+                            args.push(Argument::Part(functions::date_part(&word.value)));
                         }
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(Argument::Expr(expr)),
                         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => {}
@@ -97,22 +100,31 @@ impl<'a> Lowerer<'a> {
         Ok(self.scalar_call(&name, &args))
     }
 
-    /// Whether an argument is a date part and not a column: a word that is missing in the schema for good reason.
-    fn is_date_part(&mut self, function: &str, word: &Ident) -> bool {
+    /// Whether the argument at this place of so many is a date part and not a column: it stands where the dialect wants
+    /// one, or it is a word that is missing in the schema for good reason.
+    fn is_date_part(&mut self, function: &str, word: &Ident, at: usize, of: usize) -> bool {
         if word.quote_style.is_some()
             || !functions::takes_date_part(function)
             || !functions::names_date_part(&word.value)
         {
             return false;
         }
+        let wanted = match self.dialect {
+            Dialect::BigQuery => at > 0 && at + 1 == of,
+            Dialect::Snowflake | Dialect::Redshift | Dialect::Databricks => {
+                at == 0 && (of == 3 || of == 2 && (function.ends_with("trunc") || function.ends_with("part")))
+            }
+            _ => false,
+        };
         let name = self.fold(word);
-        self.resolve(&name, &word.value).is_err()
+        wanted || self.resolve(&name, &word.value).is_err()
     }
 
     fn arguments(&mut self, args: &[Argument<'a>]) -> Result<Vec<ExprId>> {
         args.iter()
             .map(|arg| match arg {
                 Argument::Expr(expr) => self.expr(expr),
+                Argument::Part(part) => Ok(self.text_const(part)),
                 Argument::Named(name, expr) => {
                     let value = self.expr(expr)?;
                     let name = self.arena.sym(name);
@@ -315,5 +327,7 @@ impl<'a> Lowerer<'a> {
 
 enum Argument<'a> {
     Expr(&'a Expr),
+    /// A date part as a bare word: what the dialect says, the text of it says as well.
+    Part(String),
     Named(String, &'a Expr),
 }

@@ -9,7 +9,7 @@ use super::super::algebra::{
     Aggregate, Block, Branch, ExprId, Limit, OrderKey, Query, SetOp, Source, Sub, Sym, Union, Values,
 };
 use super::scope::{Columns, Entry, Scope};
-use super::{BindFault, CteEntry, Dialect, Lowerer, MAX_QUERY_DEPTH, Result, Type};
+use super::{BindFault, CteEntry, Dialect, Lowerer, MAX_QUERY_DEPTH, Result};
 
 /// A query with the sort keys that a LIMIT would need.
 pub(super) struct Ordered {
@@ -264,7 +264,7 @@ impl<'a> Lowerer<'a> {
         let mut outputs = Vec::with_capacity(width);
         for (position, name) in names.into_iter().enumerate() {
             let column: Vec<ExprId> = rows.iter().map(|row| row[position]).collect();
-            let data_type = self.common_type(&column);
+            let data_type = self.arena.common_type(column.iter().copied());
             let nullable = column.iter().any(|expr| self.may_be_null(*expr, &Block::default()));
             let col = self.arena.new_col(name, data_type, nullable);
             cols.push(col);
@@ -273,27 +273,6 @@ impl<'a> Lowerer<'a> {
         let block =
             Block { sources: vec![Source::Values(Box::new(Values { cols, rows }))], ..Block::default() };
         Ok(Query { block, outputs })
-    }
-
-    /// The type that all expressions share (integers: the widest).
-    fn common_type(&self, list: &[ExprId]) -> Type {
-        let mut found: Option<Type> = None;
-        for expr in list {
-            if self.arena.is_null_const(*expr) {
-                continue;
-            }
-            let next = self.arena.type_of(*expr);
-            found = Some(match found {
-                None => next,
-                Some(Type::Int(a)) => match next {
-                    Type::Int(b) => Type::Int(a.max(b)),
-                    _ => Type::Unknown,
-                },
-                Some(same) if same == next => same,
-                Some(_) => Type::Unknown,
-            });
-        }
-        found.unwrap_or(Type::Unknown)
     }
 
     fn set_operation(
@@ -339,7 +318,7 @@ impl<'a> Lowerer<'a> {
         let mut cols = Vec::with_capacity(width);
         for (position, name) in names.iter().enumerate() {
             let column: Vec<ExprId> = queries.iter().map(|query| query.outputs[position].1).collect();
-            let data_type = self.common_type(&column);
+            let data_type = self.arena.common_type(column.iter().copied());
             let nullable =
                 queries.iter().zip(&column).any(|(query, expr)| self.may_be_null(*expr, &query.block));
             cols.push(self.arena.new_col(*name, data_type, nullable));

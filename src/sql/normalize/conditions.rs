@@ -24,12 +24,13 @@ impl Normalizer<'_> {
                 }
             }
             Node::Coalesce(list) => {
-                let mut kept = Vec::with_capacity(list.len());
-                for item in &*list {
-                    let item = self.value(*item, extended);
-                    kept.push(item);
-                    if !self.arena.nullable(item, extended) {
-                        break;
+                let mut kept: Vec<_> = list.iter().map(|e| self.value(*e, extended)).collect();
+                let facts = self.arena.used_facts.clone();
+                if let Some(at) = kept.iter().position(|e| !self.arena.nullable(*e, extended)) {
+                    let before = kept.len();
+                    self.arena.cut_coalesce(&mut kept, at + 1);
+                    if kept.len() == before {
+                        self.arena.used_facts = facts;
                     }
                 }
                 self.arena.coalesce(&kept)
@@ -152,7 +153,7 @@ impl Normalizer<'_> {
             for second in &list[at + 1..] {
                 if let Some((other, different)) = self.unequal_to_const(*second)
                     && other == tested
-                    && self.certainly_unequal(literal, different)
+                    && self.certainly_unequal(tested, literal, different)
                 {
                     let mut rest: Vec<_> =
                         list.iter().copied().filter(|e| e != first && e != second).collect();
@@ -173,10 +174,12 @@ impl Normalizer<'_> {
         }
     }
 
-    fn certainly_unequal(&self, a: Const, b: Const) -> bool {
+    fn certainly_unequal(&self, tested: ExprId, a: Const, b: Const) -> bool {
         match (a, b) {
-            (Const::Int(a), Const::Int(b)) => a != b,
-            (Const::Text(a), Const::Text(b)) => a != b,
+            (Const::Int(x), Const::Int(y)) => x != y && self.arena.type_of(tested) != Type::Bool,
+            (Const::Text(x), Const::Text(y)) => {
+                x != y && self.arena.reads_as_text(tested, a) && self.arena.reads_as_text(tested, b)
+            }
             (Const::Typed(a_type, a), Const::Typed(b_type, b)) => {
                 a_type == b_type && matches!(a_type, Type::Date | Type::Timestamp) && a != b
             }
@@ -203,7 +206,11 @@ impl Normalizer<'_> {
         for (subject, other, left) in [(a, b, true), (b, a, false)] {
             match self.arena.node(subject).clone() {
                 // coalesce(x, 'd') = y is x = y OR (x IS NULL AND 'd' = y).
-                Node::Coalesce(list) if self.arena.as_const(other).is_some() && list.len() == 2 => {
+                Node::Coalesce(list)
+                    if self.arena.as_const(other).is_some()
+                        && list.len() == 2
+                        && self.compare_alike(list[0], list[1], other) =>
+                {
                     let first = self.oriented(op, list[0], other, left);
                     let second = self.oriented(op, list[1], other, left);
                     let second = self.condition(second, extended);
@@ -243,6 +250,15 @@ impl Normalizer<'_> {
             return range;
         }
         self.arena.cmp(op, a, b)
+    }
+
+    /// Whether two expressions beside each other, of which one is the literal, are compared as each is by itself.
+    fn compare_alike(&self, a: ExprId, b: ExprId, literal: ExprId) -> bool {
+        let number = |kind: Type| kind.is_exact() || matches!(kind, Type::Float(_));
+        let (a, b) = (self.arena.type_of(a), self.arena.type_of(b));
+        a == b && a != Type::Unknown
+            || number(a) && number(b)
+            || b == self.arena.type_of(literal) && !(a == Type::Text && b != Type::Text)
     }
 
     fn oriented(&mut self, op: CmpOp, subject: ExprId, other: ExprId, left: bool) -> ExprId {

@@ -294,6 +294,13 @@ impl Normalizer<'_> {
                 return false;
             }
         }
+        // A left row finds one group.
+        let once = |(mine, left): &(ExprId, ExprId)| {
+            self.arena.type_of(*mine).equals_once(self.arena.type_of(*left))
+        };
+        if !ties.iter().all(once) {
+            return false;
+        }
         if ties.is_empty() {
             return false;
         }

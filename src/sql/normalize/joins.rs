@@ -1,7 +1,8 @@
 //! Joins: semi-joins that are joins, anti-joins, joins that add nothing.
 
 use super::super::algebra::map::Substitution;
-use super::super::algebra::{Block, CmpOp, Col, ColSet, ExprId, Node, ScanId, Source, Sub};
+use super::super::algebra::{Block, CmpOp, Col, ColSet, Const, ExprId, Node, ScanId, Source, Sub};
+use super::super::types::Type;
 use super::Normalizer;
 use super::filters::splice;
 
@@ -333,14 +334,24 @@ impl Normalizer<'_> {
         pairs
     }
 
-    /// `col = literal`.
+    /// `col = literal`, where that leaves the column one value.
     pub(super) fn literal_of(&self, e: ExprId) -> Option<(Col, ExprId)> {
         let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(e) else { return None };
-        match (self.arena.node(a), self.arena.node(b)) {
-            (Node::Col(col), Node::Const(_)) => Some((*col, b)),
-            (Node::Const(_), Node::Col(col)) => Some((*col, a)),
-            _ => None,
-        }
+        [(a, b), (b, a)].into_iter().find_map(|(tested, literal)| {
+            let Node::Col(col) = *self.arena.node(tested) else { return None };
+            let value = self.arena.as_const(literal)?;
+            let one = match (value, self.arena.type_of(tested)) {
+                (Const::Int(_) | Const::Decimal(..), kind) => {
+                    kind.is_exact() || matches!(kind, Type::Float(_))
+                }
+                (Const::Text(_), Type::Text | Type::Unknown) => true,
+                (Const::Bool(_), Type::Bool) => true,
+                // The text '05' is the number 5, and so is '5'.
+                (Const::Typed(kind, _), other) => kind == other,
+                _ => false,
+            };
+            one.then_some((col, literal))
+        })
     }
 
     // rule: foreign-key

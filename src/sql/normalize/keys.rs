@@ -41,11 +41,17 @@ impl Normalizer<'_> {
                 let right = self.arena.visible_set(&outer.right);
                 let mut inside = known.clone();
                 for e in &outer.on {
+                    if let Some((col, _)) = self.literal_of(*e)
+                        && right.contains(col)
+                    {
+                        inside.insert(col);
+                    }
                     if let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(*e) {
                         for (mine, theirs) in [(a, b), (b, a)] {
                             if let Node::Col(col) = *self.arena.node(mine) {
                                 let others = self.arena.columns_of(theirs);
                                 if right.contains(col)
+                                    && self.arena.type_of(mine).equals_once(self.arena.type_of(theirs))
                                     && !others.intersects(&right)
                                     && others
                                         .iter()
@@ -86,12 +92,13 @@ impl Normalizer<'_> {
             }
         }
         for e in &block.filters {
+            if let Some((col, _)) = self.literal_of(*e) {
+                known.insert(col);
+            }
             let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(*e) else { continue };
             for (mine, theirs) in [(a, b), (b, a)] {
                 if let Node::Col(col) = *self.arena.node(mine) {
-                    let exact = self.arena.type_of(mine).same_values(self.arena.type_of(theirs))
-                        || self.arena.as_const(theirs).is_some();
-                    if exact
+                    if self.arena.type_of(mine).equals_once(self.arena.type_of(theirs))
                         && !self.arena.has_sub(theirs)
                         && self.arena.columns_of(theirs).iter().all(|o| known.contains(o) || !own.contains(o))
                     {

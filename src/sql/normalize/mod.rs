@@ -17,6 +17,9 @@ mod prune;
 mod reads;
 mod sources;
 mod subqueries;
+mod ties;
+
+pub(super) use ties::open_choices;
 
 use super::algebra::map::Substitution;
 use super::algebra::{Arena, Block, ColSet, ExprId, Outer, Query};

@@ -122,15 +122,8 @@ impl Normalizer<'_> {
 
     fn both_bound(&self, block: &Block, a: Col, b: Col) -> bool {
         let literal = |col: Col| {
-            block.filters.iter().find_map(|e| match *self.arena.node(*e) {
-                Node::Cmp(CmpOp::Eq, x, y) => match (self.arena.node(x), self.arena.node(y)) {
-                    (Node::Col(c), Node::Const(value)) | (Node::Const(value), Node::Col(c)) if *c == col => {
-                        Some(*value)
-                    }
-                    _ => None,
-                },
-                _ => None,
-            })
+            let mut literals = block.filters.iter().filter_map(|e| self.literal_of(*e));
+            literals.find(|(bound, _)| *bound == col).map(|(_, literal)| literal)
         };
         matches!((literal(a), literal(b)), (Some(x), Some(y)) if x == y)
     }

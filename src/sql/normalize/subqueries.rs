@@ -266,6 +266,12 @@ impl Normalizer<'_> {
                 return None;
             }
         }
+        let once = |(mine, left): &(ExprId, ExprId)| {
+            self.arena.type_of(*mine).equals_once(self.arena.type_of(*left))
+        };
+        if !ties.iter().all(once) {
+            return None;
+        }
         let mut classes = Vec::new();
         for class in &aggregate.input.equal {
             let (mine, others): (Vec<Col>, Vec<Col>) = class.iter().partition(|col| own.contains(**col));
@@ -286,7 +292,9 @@ impl Normalizer<'_> {
         // Class members stand for each other: an outer column may have taken the place of an inner one.
         let mut inward = Substitution::default();
         for (mine, theirs) in &ties {
-            if let Node::Col(col) = *self.arena.node(*theirs) {
+            if let Node::Col(col) = *self.arena.node(*theirs)
+                && self.arena.type_of(*theirs).same_values(self.arena.type_of(*mine))
+            {
                 inward.set(col, *mine);
             }
         }

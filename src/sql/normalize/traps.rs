@@ -14,7 +14,10 @@ fn schema() -> Schema {
                 "s": {"type": "VARCHAR"}, "ts": {"type": "TIMESTAMP"}, "d": {"type": "DATE"}, "f": {"type": "BOOLEAN"},
                 "p": {"type": "BIGINT", "nullable": false}, "x": {"type": "DOUBLE"}, "r": {"type": "FLOAT"},
                 "m": {"type": "DECIMAL(18,2)"}, "tz": {"type": "TIMESTAMPTZ"}, "i": {"type": "INTEGER"},
-                "l": {"type": "BIGINT[]"}}, "primary_key": ["id"]},
+                "l": {"type": "BIGINT[]"}, "n": {"type": ""}}, "primary_key": ["id"]},
+            "w": {"columns": {
+                "id": {"type": "BIGINT"}, "c": {"type": "VARCHAR", "nullable": false}, "s": {"type": "VARCHAR"}},
+                "primary_key": ["c"]},
             "u": {"columns": {
                 "id": {"type": "BIGINT", "nullable": false}, "t_id": {"type": "BIGINT"}, "x": {"type": "BIGINT"},
                 "s": {"type": "VARCHAR"}}, "primary_key": ["id"],

@@ -17,6 +17,7 @@ use super::reading::{
     arguments, columns, constant, constants, first_column, interval_days, is_length, is_natural,
     is_text_test, plain,
 };
+use super::telling;
 use super::values::Constant;
 use crate::sql::clock::{reads_clock, volatile};
 
@@ -394,10 +395,25 @@ impl Visitor for Aims {
                     }
                 }
             }
-            Expr::Extract { expr, .. } => {
+            Expr::Extract { field, expr, .. } => {
                 if let Some(name) = plain(expr) {
                     self.class_mut(&name).date = true;
                 }
+                self.tell(expr, telling::moments(&field.to_string()));
+            }
+            Expr::AtTimeZone { timestamp, .. } => self.tell(timestamp, telling::moments("timezone")),
+            Expr::Trim { expr, trim_what, trim_characters, .. } => {
+                let mut what: Vec<String> = Vec::new();
+                for e in trim_what.iter().map(AsRef::as_ref).chain(trim_characters.iter().flatten()) {
+                    what.extend(constants(e).into_iter().filter_map(as_text));
+                }
+                self.tell(expr, telling::texts("trim", &[], &what));
+            }
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                let bounds = [substring_from, substring_for];
+                let numbers: Vec<usize> =
+                    bounds.into_iter().flatten().flat_map(|e| constants(e)).filter_map(as_number).collect();
+                self.tell(expr, telling::texts("substring", &numbers, &[]));
             }
             Expr::Interval(_) => {
                 self.days.extend(interval_days(expr));
@@ -415,7 +431,56 @@ impl Visitor for Aims {
     }
 }
 
+fn as_text(constant: Constant) -> Option<String> {
+    match constant {
+        Constant::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn as_number(constant: Constant) -> Option<usize> {
+    match constant {
+        Constant::Number(text) => text.trim_start_matches('-').parse().ok(),
+        _ => None,
+    }
+}
+
 impl Aims {
+    /// Ties values on which a function shows what it does to the columns that it reads.
+    fn tell(&mut self, expr: &Expr, values: Vec<Constant>) {
+        if values.is_empty() {
+            return;
+        }
+        let mut names = BTreeSet::new();
+        columns(expr, &mut names);
+        for name in &names {
+            let hints = &mut self.class_mut(name).hints;
+            hints.extend(values.iter().map(|value| (Relation::Loose, value.clone())));
+        }
+    }
+
+    /// The same for a call, by its name and literals.
+    fn tell_call(&mut self, name: &str, arguments: &[&Expr]) {
+        let literals: Vec<Constant> = arguments
+            .iter()
+            .filter(|argument| matches!(argument, Expr::Value(_) | Expr::UnaryOp { .. }))
+            .flat_map(|argument| constants(argument))
+            .collect();
+        let numbers: Vec<usize> = literals.iter().cloned().filter_map(as_number).collect();
+        let texts: Vec<String> = literals.into_iter().filter_map(as_text).collect();
+        let part = match name {
+            "date_trunc" | "datetrunc" | "date_part" | "datepart" | "strftime" | "extract" => {
+                texts.first().map_or("", String::as_str)
+            }
+            other => other,
+        };
+        let mut values = telling::moments(part);
+        values.extend(telling::texts(name, &numbers, &texts));
+        for argument in arguments {
+            self.tell(argument, values.clone());
+        }
+    }
+
     fn function(&mut self, function: &Function) {
         let name = function.name.to_string().to_ascii_lowercase();
         let name = name.rsplit('.').next().unwrap_or_default().trim_matches('"');
@@ -450,6 +515,7 @@ impl Aims {
                 }
             }
         }
+        self.tell_call(name, &arguments);
         for (n, argument) in arguments.iter().enumerate() {
             for other in arguments.iter().skip(n + 1) {
                 self.relate(argument, Relation::Loose, other);

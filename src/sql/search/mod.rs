@@ -20,6 +20,7 @@ mod reading;
 mod script;
 mod shape;
 mod shrink;
+mod telling;
 mod ties;
 mod values;
 

@@ -181,7 +181,9 @@ impl Kind {
                 values.dedup();
                 values
             }
-            (Self::Text { .. }, Constant::Length(length)) => vec!["m".repeat((*length).min(300))],
+            (Self::Text { .. }, Constant::Length(length)) => {
+                vec![super::telling::letters((*length).min(300))]
+            }
             (Self::Date, constant) => dates(constant).into_iter().map(date_text).collect(),
             (Self::Timestamp, Constant::Text(text)) => match parse_timestamp(text) {
                 Some(moment) => vec![timestamp_text(moment)],

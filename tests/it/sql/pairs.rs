@@ -104,6 +104,9 @@ impl Select {
 pub(super) fn random(rng: &mut SplitMix64) -> Pair {
     let mut generator = Gen { rng };
     let schema = generator.schema();
+    if generator.chance(50) {
+        return super::families::random(rng, schema);
+    }
     let golden = generator.select();
     let mut candidate = golden.clone();
     let mut names = Vec::new();
@@ -141,7 +144,8 @@ impl Gen<'_> {
             r#"{{"tables": {{
  "t": {{"columns": {{"id": {{"type": "INTEGER", "nullable": {}}}, "a": {{"type": "INTEGER", "nullable": {}}}, "b": {{"type": "INTEGER", "nullable": {}}}, "s": {{"type": "VARCHAR", "nullable": {}}}, "d": {{"type": "DATE", "nullable": true}}}}, "primary_key": {}, "unique": {unique}}},
  "u": {{"columns": {{"id": {{"type": "INTEGER", "nullable": true}}, "t_id": {{"type": "INTEGER", "nullable": {}}}, "x": {{"type": "INTEGER", "nullable": {}}}, "s": {{"type": "VARCHAR", "nullable": true}}}}, "primary_key": {}, "foreign_keys": {foreign}}},
- "v": {{"columns": {{"k": {{"type": "INTEGER", "nullable": true}}, "w": {{"type": "DECIMAL(8,2)", "nullable": true}}, "t_id": {{"type": "INTEGER", "nullable": {}}}}}}}
+ "v": {{"columns": {{"k": {{"type": "INTEGER", "nullable": true}}, "w": {{"type": "DECIMAL(8,2)", "nullable": true}}, "t_id": {{"type": "INTEGER", "nullable": {}}}}}}},
+ "e": {{"columns": {{"id": {{"type": "BIGINT", "nullable": {}}}, "t_id": {{"type": "INTEGER", "nullable": true}}, "at": {{"type": "TIMESTAMP", "nullable": true}}, "n": {{"type": "BIGINT", "nullable": {}}}, "f": {{"type": "DOUBLE", "nullable": true}}}}, "unique": [["id"]]}}
 }}}}"#,
             nullable(!t_key && nulls[0]),
             nullable(nulls[1]),
@@ -152,6 +156,8 @@ impl Gen<'_> {
             nullable(nulls[5]),
             key(u_key, "id"),
             nullable(nulls[0]),
+            nullable(nulls[1]),
+            nullable(nulls[2]),
         )
     }
 
