@@ -56,11 +56,20 @@ impl Arena {
 
     fn tidy_call(&mut self, mut call: AggCall) -> AggCall {
         if self.is(call.func, "count_if") && call.args.len() == 1 && !call.distinct {
-            call = AggCall {
-                func: self.sym("count"),
-                filter: Some(self.merge_filter(call.filter, call.args[0])),
-                args: Box::new([]),
-                ..call
+            call = if self.dialect == crate::sql::Dialect::DuckDb {
+                // A sum of ones and zeros: NULL where no condition is known.
+                let condition = call.args[0];
+                let (one, zero, null) = (self.int(1), self.int(0), self.null());
+                let unknown = self.is_null(condition);
+                let number = self.case(&[(condition, one), (unknown, null)], zero);
+                AggCall { func: self.sym("sum"), args: Box::new([number]), ..call }
+            } else {
+                AggCall {
+                    func: self.sym("count"),
+                    filter: Some(self.merge_filter(call.filter, call.args[0])),
+                    args: Box::new([]),
+                    ..call
+                }
             };
         }
         let name = self.text(call.func).to_owned();

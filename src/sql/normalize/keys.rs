@@ -97,13 +97,12 @@ impl Normalizer<'_> {
             }
             let Node::Cmp(CmpOp::Eq, a, b) = *self.arena.node(*e) else { continue };
             for (mine, theirs) in [(a, b), (b, a)] {
-                if let Node::Col(col) = *self.arena.node(mine) {
-                    if self.arena.type_of(mine).equals_once(self.arena.type_of(theirs))
-                        && !self.arena.has_sub(theirs)
-                        && self.arena.columns_of(theirs).iter().all(|o| known.contains(o) || !own.contains(o))
-                    {
-                        known.insert(col);
-                    }
+                if let Node::Col(col) = *self.arena.node(mine)
+                    && self.arena.type_of(mine).equals_once(self.arena.type_of(theirs))
+                    && !self.arena.has_sub(theirs)
+                    && self.arena.columns_of(theirs).iter().all(|o| known.contains(o) || !own.contains(o))
+                {
+                    known.insert(col);
                 }
             }
         }

@@ -399,21 +399,21 @@ impl Visitor for Aims {
                 if let Some(name) = plain(expr) {
                     self.class_mut(&name).date = true;
                 }
-                self.tell(expr, telling::moments(&field.to_string()));
+                self.tell(expr, &telling::moments(&field.to_string()));
             }
-            Expr::AtTimeZone { timestamp, .. } => self.tell(timestamp, telling::moments("timezone")),
+            Expr::AtTimeZone { timestamp, .. } => self.tell(timestamp, &telling::moments("timezone")),
             Expr::Trim { expr, trim_what, trim_characters, .. } => {
                 let mut what: Vec<String> = Vec::new();
                 for e in trim_what.iter().map(AsRef::as_ref).chain(trim_characters.iter().flatten()) {
                     what.extend(constants(e).into_iter().filter_map(as_text));
                 }
-                self.tell(expr, telling::texts("trim", &[], &what));
+                self.tell(expr, &telling::texts("trim", &[], &what));
             }
             Expr::Substring { expr, substring_from, substring_for, .. } => {
                 let bounds = [substring_from, substring_for];
                 let numbers: Vec<usize> =
                     bounds.into_iter().flatten().flat_map(|e| constants(e)).filter_map(as_number).collect();
-                self.tell(expr, telling::texts("substring", &numbers, &[]));
+                self.tell(expr, &telling::texts("substring", &numbers, &[]));
             }
             Expr::Interval(_) => {
                 self.days.extend(interval_days(expr));
@@ -447,7 +447,7 @@ fn as_number(constant: Constant) -> Option<usize> {
 
 impl Aims {
     /// Ties values on which a function shows what it does to the columns that it reads.
-    fn tell(&mut self, expr: &Expr, values: Vec<Constant>) {
+    fn tell(&mut self, expr: &Expr, values: &[Constant]) {
         if values.is_empty() {
             return;
         }
@@ -477,7 +477,7 @@ impl Aims {
         let mut values = telling::moments(part);
         values.extend(telling::texts(name, &numbers, &texts));
         for argument in arguments {
-            self.tell(argument, values.clone());
+            self.tell(argument, &values);
         }
     }
 
