@@ -22,7 +22,7 @@ use crate::tool::lint::Linters;
 
 use super::build::{BuildLimits, Builder, Engines};
 use super::built::{Built, GoldenBuild};
-use super::lint::Linter;
+use super::lint::{Fixed, Linter};
 use super::{Assess, Assessment, Audit, CheckId, CheckResult, Outcome};
 use super::{contract, materialization, meaning, name, pii, required_tests, safety, sources, yaml};
 
@@ -258,20 +258,20 @@ impl Judge {
     ///
     /// # Errors
     /// Why the fixes were not taken over.
-    pub async fn fix(&self, case: &Case, sql: &str) -> Result<(String, &'static str), String> {
+    pub async fn fix(&self, case: &Case, sql: &str) -> Result<Fixed, String> {
         let side = self.projects.get(&case.project.name).and_then(|side| side.linter.as_ref());
         let linter = side.ok_or("no linter is run without the tools")?;
         let fixed = linter.fix(sql, case.dialect).await?;
-        if fixed != sql {
+        if fixed.sql != sql {
             let mut before = case.clone();
             sql.clone_into(&mut before.golden.sql);
-            let after = Candidate { sql: fixed.clone(), ..Candidate::default() };
+            let after = Candidate { sql: fixed.sql.clone(), ..Candidate::default() };
             let comparison = self.compare(&before, &after, None, None, false).await;
             if !matches!(comparison.verdict, Verdict::Identical | Verdict::Equivalent) {
                 return Err(format!("the fixes of {} may change what the model means", linter.name()));
             }
         }
-        Ok((fixed, linter.name()))
+        Ok(fixed)
     }
 
     async fn checks(

@@ -16,6 +16,19 @@ use crate::tool::lint::{Linters, Tool, Violation};
 /// Findings shown; the summary counts all.
 const SHOWN: usize = 20;
 
+/// A model after a linter's own fixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fixed {
+    /// The model.
+    pub sql: String,
+    /// The linter.
+    pub tool: &'static str,
+    /// Violations before.
+    pub before: usize,
+    /// Violations that stay.
+    pub after: usize,
+}
+
 /// Lints the candidates of one project.
 #[derive(Debug)]
 pub struct Linter {
@@ -47,11 +60,17 @@ impl Linter {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn fix(&self, sql: &str, dialect: Dialect) -> Result<String, String> {
+    pub async fn fix(&self, sql: &str, dialect: Dialect) -> Result<Fixed, String> {
         let linters = self.linters.as_ref().ok_or_else(|| self.reason.clone())?;
         let marked = Marked::new(sql).ok_or("the model holds names like those that stand in for Jinja")?;
         let linted = linters.lint(self.tool, &self.directory, dialect_name(dialect), &marked.text).await?;
-        marked.restore(&linted.fixed).ok_or_else(|| format!("{} moved pieces of Jinja", self.tool.name()))
+        let sql = marked.restore(&linted.fixed);
+        Ok(Fixed {
+            sql: sql.ok_or_else(|| format!("{} moved pieces of Jinja", self.tool.name()))?,
+            tool: self.tool.name(),
+            before: linted.violations.len(),
+            after: linted.left,
+        })
     }
 
     /// The linter's name.

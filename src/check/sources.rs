@@ -103,6 +103,13 @@ pub fn check(sql: &str, model: &str, approved: &[Approved], dialect: Dialect) ->
     if readable && !reads_something && !approved.is_empty() {
         add(Finding::new("no_source", "it reads no relation at all: its rows are made up"));
     }
+    // SQL that cannot be read can name a relation in some way that nobody sees here, but none by ref or source.
+    let names_nothing = |rendered: &Rendered| {
+        rendered.refs.is_empty() && rendered.sources.is_empty() && rendered.opaque.is_empty()
+    };
+    if !readable && !approved.is_empty() && used.iter().all(names_nothing) {
+        add(Finding::new("no_source", "nothing is read by ref or source, and the SQL cannot be read"));
+    }
     CheckResult::from_findings(CheckId::Sources, findings)
 }
 
@@ -226,6 +233,8 @@ mod tests {
             ("select 1 as id union all select 2", vec!["no_source -"]),
             ("-- {{ ref('orders') }}\nselect * from (values (1, 2)) as t (a, b)", vec!["no_source -"]),
             ("select * from generate_series(1, 10)", vec!["no_source -"]),
+            ("orders.sql", vec!["no_source -"]),
+            ("select from {{ ref('orders') }} from", vec![]),
             (
                 "{% set x = [] %}{% do x.append(1) %}select * from {{ ref('secret') }}",
                 vec!["unapproved_ref sql:1:54"],

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::check::lint::Fixed;
 use crate::check::{CheckId, CheckResult, Judge, Outcome, contract, request};
 use crate::config::Config;
 use crate::dbt::project;
@@ -117,12 +118,26 @@ pub struct File {
 pub struct Fix {
     /// The linter; `None` when none was run.
     pub tool: Option<&'static str>,
-    /// Whether it changed the model.
-    pub changed: bool,
+    /// Violations before its fixes.
+    pub before: usize,
+    /// Violations that stayed.
+    pub after: usize,
     /// Why its fixes were not taken over.
     pub refused: Option<String>,
     /// Seconds.
     pub seconds: f64,
+}
+
+impl Fix {
+    /// What the linter found and fixed, in words; `None` when none was run.
+    pub fn summary(&self) -> Option<String> {
+        let tool = self.tool?;
+        Some(match (self.before, self.after) {
+            (0, _) => format!("{tool}: no violations"),
+            (1, after) => format!("{tool}: 1 violation, {after} after its fixes"),
+            (before, after) => format!("{tool}: {before} violations, {after} after its fixes"),
+        })
+    }
 }
 
 /// Where a draft went.
@@ -362,10 +377,9 @@ impl Plan {
         let fixed = judge.fix(&self.case, &candidate.sql).await;
         let seconds = started.elapsed().as_secs_f64();
         match fixed {
-            Ok((sql, tool)) => {
-                let changed = sql != candidate.sql;
+            Ok(Fixed { sql, tool, before, after }) => {
                 candidate.sql = sql;
-                Fix { tool: Some(tool), changed, refused: None, seconds }
+                Fix { tool: Some(tool), before, after, refused: None, seconds }
             }
             Err(why) => Fix { refused: Some(why), seconds, ..Fix::default() },
         }

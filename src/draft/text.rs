@@ -91,10 +91,9 @@ fn row(result: &CheckResult) -> String {
 }
 
 fn fix_row(fix: &Fix) -> String {
-    let (state, why) = match (fix.tool, &fix.refused) {
-        (_, Some(why)) => ("skipped", why.clone()),
-        (Some(tool), None) if fix.changed => ("passed", format!("reformatted by {tool}")),
-        (Some(tool), None) => ("passed", format!("{tool} had nothing to fix")),
+    let (state, why) = match (&fix.refused, fix.summary()) {
+        (Some(why), _) => ("skipped", why.clone()),
+        (None, Some(summary)) => ("passed", summary),
         (None, None) => return String::new(),
     };
     format!("| fix | {state} | {:.2} | {} |\n", fix.seconds, literal(&why))
@@ -156,7 +155,7 @@ mod tests {
             project: "p".into(),
             files: vec![file],
             checks: vec![CheckResult::skipped(CheckId::Pii, "a | b")],
-            fix: Fix { tool: Some("sqruff"), changed: true, refused: None, seconds: 0.25 },
+            fix: Fix { tool: Some("sqruff"), before: 2, after: 1, refused: None, seconds: 0.25 },
             ending: Ending::Written,
             pull_request: None,
             review_notes: vec![

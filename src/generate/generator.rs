@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -30,6 +31,8 @@ pub struct Generator {
     secrets: Secrets,
     /// A fault that no further request can get around: nothing more is sent.
     fatal: OnceLock<GenerateError>,
+    /// Answers whose body was cut off behind them.
+    cut_off: AtomicUsize,
 }
 
 impl Generator {
@@ -51,6 +54,7 @@ impl Generator {
                 transports: BTreeMap::new(),
                 secrets: Secrets::default(),
                 fatal: OnceLock::new(),
+                cut_off: AtomicUsize::new(0),
             });
         }
         let mut faults = Diagnostics::default();
@@ -94,7 +98,8 @@ impl Generator {
                     .push(Diagnostic { hint: error.hint, ..Diagnostic::new("E_RECORDINGS", error.message) }),
             }
         }
-        faults.into_result(Self { mode, store, transports, secrets, fatal: OnceLock::new() })
+        let (fatal, cut_off) = (OnceLock::new(), AtomicUsize::new(0));
+        faults.into_result(Self { mode, store, transports, secrets, fatal, cut_off })
     }
 
     /// How answers are got.
@@ -105,6 +110,11 @@ impl Generator {
     /// The fault that ended all sending, if there was one.
     pub fn fatal(&self) -> Option<&GenerateError> {
         self.fatal.get()
+    }
+
+    /// How many of the answers so far came in bodies that were cut off behind them.
+    pub fn cut_off(&self) -> usize {
+        self.cut_off.load(Ordering::Relaxed)
     }
 
     /// The secrets of this run: what must be in no file that it writes.
@@ -146,6 +156,9 @@ impl Generator {
             },
             Mode::Record | Mode::Live => trial.ask().await?,
         };
+        if turns.iter().any(|turn| turn.meta.cut_off) {
+            self.cut_off.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(answer_of(&trial.slot, trial.number, &turns))
     }
 
@@ -282,7 +295,7 @@ impl Trial<'_> {
         {
             let _ = self.generator.fatal.set(error.clone());
         }
-        let Exchange { mut reply, attempts, latency, request_id } = sent?;
+        let Exchange { mut reply, attempts, latency, request_id, cut_off } = sent?;
         let echo = std::mem::take(&mut reply.echo);
         let meta = Meta {
             recorded_at: now(),
@@ -290,6 +303,7 @@ impl Trial<'_> {
             attempts,
             request_id,
             client: env!("CARGO_PKG_VERSION").to_owned(),
+            cut_off,
         };
         let turn = Turn { key, added, reply: RecordedReply::from(reply), meta };
         if let Some(store) = store {

@@ -197,6 +197,9 @@ pub struct Meta {
     pub request_id: Option<String>,
     /// Version of the program that recorded it.
     pub client: String,
+    /// The body ended in the middle, in every attempt, but behind the answer; what followed is unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_off: bool,
 }
 
 /// The recordings below a folder.
@@ -348,7 +351,12 @@ const WRITING: &str = ".writing-";
 /// Writes a file in `scratch`, on the same file system, and renames it to its place: a crash leaves the old or the new one.
 fn replace(scratch: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs_err::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    let mut file = tempfile::Builder::new().prefix(WRITING).tempfile_in(scratch)?;
+    let mut temporary = tempfile::Builder::new();
+    temporary.prefix(WRITING);
+    // As any other file: others may read it where the umask lets them.
+    #[cfg(unix)]
+    temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = temporary.tempfile_in(scratch)?;
     std::io::Write::write_all(&mut file, bytes)?;
     file.as_file().sync_data()?;
     file.persist(path)?;

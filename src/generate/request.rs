@@ -187,7 +187,8 @@ pub enum Outcome {
     },
     /// The model declined.
     Refused {
-        /// Its words.
+        /// Its words. Under a name of their own: in a recording they stand beside the answer's text.
+        #[serde(rename = "refusal")]
         text: String,
     },
     /// A content filter stopped it.
@@ -324,16 +325,22 @@ pub fn first_request(prompt: &PromptVersion, task: &Task) -> LlmRequest {
     }
 }
 
-/// The contract in the order of fields and with the cap on lengths that the prompt version chose.
+/// The contract in the order of fields and with the caps that the prompt version chose.
 fn wire_contract(prompt: &PromptVersion) -> Value {
+    const TEXTS: [&str; 4] = ["/sql", "/schema_yaml", "/tests/items", "/review_notes/items"];
+    const LISTS: [&str; 2] = ["/tests", "/review_notes"];
     let mut schema = reorder(&CONTRACT, &prompt.contract.order);
-    if let Some(cap) = prompt.contract.max_length {
-        for pointer in ["/properties/sql", "/properties/schema_yaml", "/properties/tests/items"] {
-            if let Some(limit) = schema.pointer_mut(pointer).and_then(|field| field.get_mut("maxLength")) {
-                *limit = limit.as_u64().map_or(cap, |limit| limit.min(cap)).into();
+    let mut cap = |fields: &[&str], keyword: &str, most: Option<u64>| {
+        let Some(most) = most else { return };
+        for field in fields {
+            let field = schema.pointer_mut(&format!("/properties{field}"));
+            if let Some(limit) = field.and_then(|field| field.get_mut(keyword)) {
+                *limit = limit.as_u64().map_or(most, |limit| limit.min(most)).into();
             }
         }
-    }
+    };
+    cap(&TEXTS, "maxLength", prompt.contract.max_length);
+    cap(&LISTS, "maxItems", prompt.contract.max_items);
     schema
 }
 

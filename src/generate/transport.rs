@@ -25,6 +25,8 @@ pub const MAX_BODY: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(8);
+/// The longest pause that follows one that was longer than meant.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// A server that asks for a longer pause is not waited for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
@@ -39,6 +41,8 @@ pub struct Exchange {
     pub latency: Duration,
     /// The provider's id of the request.
     pub request_id: Option<String>,
+    /// The body ended in the middle, in every attempt, but behind the answer.
+    pub cut_off: bool,
 }
 
 /// A connection to one provider.
@@ -98,17 +102,25 @@ impl Transport {
             let waited = failed_at.map(|at| started.duration_since(at)).unwrap_or_default();
             let result = self.post(wire::path(self.profile.wire), &body).await;
             let latency = started.elapsed();
-            let (result, http) = match result {
+            let (mut result, http) = match result {
                 Ok(http) => (wire::decode(request, &self.profile, &http), Some(http)),
                 Err(error) => (Err(error), None),
             };
+            let mut cut_off = false;
+            if let (Err(error), Some(http)) = (&result, &http)
+                && error.class == ErrorClass::Malformed
+                && attempt >= self.profile.max_attempts
+                && let Some(reply) = wire::cut_off::read(request, &self.profile, http)
+            {
+                (result, cut_off) = (Ok(reply), true);
+            }
             let after = http.as_ref().map(RetryAfter::read).unwrap_or_default();
             let error = match result {
                 Ok(mut reply) => {
                     permit.succeeded(after.exhausted);
                     self.redact(&mut reply);
                     let request_id = http.as_ref().and_then(request_id);
-                    return Ok(Exchange { reply, attempts: attempt, latency, request_id });
+                    return Ok(Exchange { reply, attempts: attempt, latency, request_id, cut_off });
                 }
                 Err(error) => error,
             };
@@ -200,18 +212,18 @@ impl Transport {
         GenerateError::new(class, message)
     }
 
-    /// Half a second, doubled with every attempt, minus up to a quarter: so that clients don't come back in step. A pause
-    /// that was longer than meant, in the queue or for others' sake, is what the next one doubles.
+    /// Half a second, doubled with every attempt up to eight, minus up to a quarter: so that clients don't come back in
+    /// step. A pause that was longer than meant, in the queue or for others' sake, is not followed by a shorter one.
     fn backoff(&self, attempt: u32, waited: Duration) -> Duration {
-        let meant = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(10));
-        let full = meant.max(waited.saturating_mul(2)).min(MAX_DELAY);
+        let full = FIRST_DELAY.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(MAX_DELAY);
+        let longer = waited.mul_f64(1.5).min(LONGEST_DELAY);
         let mut state = self.jitter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = *state;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         let share = (mixed >> 40) as f64 / f64::from(1 << 24);
-        full.mul_f64(1.0 - share / 4.0)
+        full.mul_f64(1.0 - share / 4.0).max(longer)
     }
 
     fn finish(&self, mut error: GenerateError, attempts: u32, delay: Duration) -> GenerateError {
@@ -246,4 +258,25 @@ impl Transport {
 
 fn request_id(http: &HttpReply) -> Option<String> {
     ["x-request-id", "request-id"].into_iter().find_map(|name| http.header(name).next()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_never_shrink_after_one_that_was_longer_than_meant() {
+        let profile = Profile::built_in("llama-server").expect("built in");
+        let transport = Transport::new(profile, None, Secrets::default()).expect("a client");
+        let pause =
+            |attempt, waited| transport.backoff(attempt, Duration::from_secs_f64(waited)).as_secs_f64();
+        for (attempt, most) in [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (6, 8.0), (40, 8.0)] {
+            let found = pause(attempt, 0.0);
+            assert!((most * 0.75..=most).contains(&found), "attempt {attempt}: {found}");
+        }
+        for waited in [0.6, 5.7, 8.0, 15.0] {
+            assert!(pause(2, waited) > waited * 1.4, "{waited}");
+        }
+        assert!((pause(2, 3600.0) - 30.0).abs() < 1e-9);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod chat;
+pub(super) mod cut_off;
 mod json_step;
 mod responses;
 mod status;

@@ -31,6 +31,9 @@ impl Report {
             out.push_str(&format!("⚠️ {}\n\n", escape(note)));
         }
         self.prompt_table(&mut out);
+        for sentence in words::tool_use(self) {
+            out.push_str(&format!("\n{}\n", escape(&sentence)));
+        }
         self.failures(&mut out);
         self.lost_cases(&mut out);
         out.push_str(&format!(

@@ -71,6 +71,7 @@ fn first_failed(prompts: &[PromptSummary], width: usize) -> Option<String> {
 
 fn sentences(report: &Report, width: usize) -> String {
     let mut sentences: Vec<String> = report.comparisons.iter().map(words::comparison_with_power).collect();
+    sentences.extend(words::tool_use(report));
     sentences.extend(words::undecided(report));
     if !report.run.complete {
         sentences.push("the run is incomplete".to_owned());

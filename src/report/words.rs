@@ -1,5 +1,7 @@
 //! The sentences that every form of the report shares.
 
+use std::collections::BTreeMap;
+
 use super::comparison::{Comparison, Verdict};
 use super::model::{PromptSummary, Report};
 use crate::check::outcome::Outcome;
@@ -196,6 +198,26 @@ pub fn undecided(report: &Report) -> Option<String> {
         ));
     }
     (!parts.is_empty()).then(|| format!("{}; not counted", parts.join(", ")))
+}
+
+/// How each prompt version that called tools used them: calls, and failed ones by code.
+pub fn tool_use(report: &Report) -> Vec<String> {
+    let sentence = |prompt: &str| {
+        let own = report.results.iter().filter(|result| result.prompt == prompt);
+        let calls: Vec<_> = own.flat_map(|result| &result.tool_calls).collect();
+        let mut failed: BTreeMap<&str, u64> = BTreeMap::new();
+        for code in calls.iter().filter_map(|call| call.error.as_deref()) {
+            *failed.entry(code).or_default() += 1;
+        }
+        let codes: Vec<String> = failed.iter().map(|(code, n)| format!("{code} {n}")).collect();
+        let failed = match failed.values().sum::<u64>() {
+            0 => "none failed".to_owned(),
+            n => format!("{n} failed ({})", codes.join(", ")),
+        };
+        let called = count(calls.len() as u64, "tool call", "tool calls");
+        (!calls.is_empty()).then(|| format!("{prompt} made {called}, {failed}"))
+    };
+    report.prompts.iter().filter_map(|prompt| sentence(&prompt.name)).collect()
 }
 
 #[cfg(test)]

@@ -92,6 +92,17 @@ impl Answers {
         }
     }
 
+    /// What a reader of the report should know about how the answers were delivered.
+    pub fn notes(&self) -> Option<String> {
+        let Self::Models(models) = self else { return None };
+        let answers = match models.generator.cut_off() {
+            0 => return None,
+            1 => "1 answer".to_owned(),
+            n => format!("{n} answers"),
+        };
+        Some(format!("{answers} came whole in a body that was cut off behind it: tokens are unknown"))
+    }
+
     /// Ends a run: what was recorded is complete.
     ///
     /// # Errors

@@ -155,7 +155,12 @@ pub async fn execute(
         filters: filters(&request),
         versions,
         hashes: [("contract".to_owned(), short_hash(CONTRACT_JSON.as_bytes()))].into(),
-        notes: untooled.into_iter().chain(stale).chain(audits(&outcome.results)).collect(),
+        notes: untooled
+            .into_iter()
+            .chain(stale)
+            .chain(answers.notes())
+            .chain(audits(&outcome.results))
+            .collect(),
         commit: head.as_ref().map(|head| head.commit.clone()),
         branch: head.as_ref().and_then(|head| head.branch.clone()),
         dirty: head.is_some_and(|head| head.dirty),

@@ -85,6 +85,9 @@ pub struct Case {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// How the ids of requests begin that are no cases: their recordings are the drafts'.
+pub const DRAFT_PREFIX: &str = "draft-";
+
 /// Which cases are wanted. An empty filter wants all.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -102,7 +105,7 @@ impl Case {
     pub fn of_request(spec: Spec, model: String, project: Arc<Project>, folder: &Path) -> Self {
         let file = |extension: &str| folder.join(format!("{model}.{extension}"));
         Self {
-            id: format!("draft-{model}"),
+            id: format!("{DRAFT_PREFIX}{model}"),
             place: Place::file(&spec.path),
             target_sql: file("sql"),
             target_yaml: file("yml"),

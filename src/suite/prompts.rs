@@ -75,6 +75,8 @@ pub struct ContractOptions {
     pub order: Vec<String>,
     /// Cap on the length of text fields in the wire schema, characters.
     pub max_length: Option<u64>,
+    /// Cap on the number of tests and of notes in the wire schema.
+    pub max_items: Option<u64>,
 }
 
 /// How the model calls tools.

@@ -138,6 +138,9 @@ fn a_draft_is_written_replayed_and_replaced_only_when_asked() {
         json["files"].as_array().expect("a list").iter().map(|file| &file["change"]).collect();
     assert_eq!(changes, ["changed", "unchanged", "unchanged", "unchanged", "unchanged"]);
     assert_eq!(folder.read(FILES[0]).as_deref(), Some(format!("{SQL}\n").as_str()));
+    // A draft is no case, and still not rubbish.
+    let pruned = folder.harness.screen(&["recordings", "prune"]);
+    assert!(pruned.contains("0 recordings removed"), "{pruned}");
     let missing =
         folder.harness.screen(&["draft", "specs/orders.md", "--no-dbt", "--force", "--from-recording=other"]);
     assert!(missing.starts_with("exit: 3") && missing.contains("leave out --from-recording"), "{missing}");

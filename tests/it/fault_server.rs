@@ -246,6 +246,8 @@ type Row = (&'static str, Vec<Act>, Result<&'static str, ErrorClass>, usize);
 fn every_fault_has_its_outcome() {
     let good = answer("fine");
     let half = http(200, "", &good)[..120].to_vec();
+    let up_to = |what: &str| good[..good.find(what).expect("it is there")].to_owned();
+    let (behind, inside) = (&up_to("\"usage\""), &up_to("ne\"}"));
     let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n".to_vec();
     let error = |code: &str| json!({"error": {"message": "x", "code": code}}).to_string();
     let now = "retry-after: 0\r\n";
@@ -258,7 +260,7 @@ fn every_fault_has_its_outcome() {
         ("closed in the body, always", vec![Act::Raw(half)], Err(ErrorClass::Malformed), 3),
         (
             "content-length too long",
-            vec![Act::Raw([head.clone(), good.into_bytes()].concat()), ok()],
+            vec![Act::Raw([head.clone(), good.clone().into_bytes()].concat()), ok()],
             Ok("fine"),
             2,
         ),
@@ -296,6 +298,14 @@ fn every_fault_has_its_outcome() {
         ),
         ("NaN", vec![Act::Raw(http(200, "", "{\"output\": NaN}")), ok()], Ok("fine"), 2),
         ("malformed, always", vec![Act::Raw(http(200, "", "{\"output\": "))], Err(ErrorClass::Malformed), 3),
+        ("cut off behind the answer, once", vec![Act::Raw(http(200, "", behind)), ok()], Ok("fine"), 2),
+        ("cut off behind the answer, always", vec![Act::Raw(http(200, "", behind))], Ok("fine"), 3),
+        (
+            "cut off inside the answer, always",
+            vec![Act::Raw(http(200, "", inside))],
+            Err(ErrorClass::Malformed),
+            3,
+        ),
         (
             "a body of a gigabyte",
             vec![

@@ -137,12 +137,9 @@ const SHOWN: usize = 5;
 fn screen(drafted: &Drafted) -> String {
     let mut out = format!("{} by {}\n\n", drafted.model, drafted.prompt);
     let fix = &drafted.fix;
-    match (fix.tool, &fix.refused) {
-        (_, Some(why)) => out.push_str(&line("fix", Outcome::Skipped, fix.seconds, why)),
-        (Some(tool), None) if fix.changed => {
-            out.push_str(&line("fix", Outcome::Passed, fix.seconds, &format!("reformatted by {tool}")));
-        }
-        (Some(_), None) => out.push_str(&line("fix", Outcome::Passed, fix.seconds, "")),
+    match (&fix.refused, fix.summary()) {
+        (Some(why), _) => out.push_str(&line("fix", Outcome::Skipped, fix.seconds, why)),
+        (None, Some(summary)) => out.push_str(&line("fix", Outcome::Passed, fix.seconds, &summary)),
         (None, None) => {}
     }
     for result in &drafted.checks {

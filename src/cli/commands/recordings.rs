@@ -13,7 +13,7 @@ use crate::generate::drift::{Drift, DriftKind, drift};
 use crate::generate::recordings::{self, Listed, Slot, Store};
 use crate::generate::secrets::Environment;
 use crate::generate::slot_of;
-use crate::suite::{Filter, Suite, matches_glob, prompts};
+use crate::suite::{DRAFT_PREFIX, Filter, Suite, matches_glob, prompts};
 
 /// `assay recordings`.
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ enum RecordingsCommand {
     List(Which),
     /// The whole recordings as JSON, one a line.
     Show(Which),
-    /// Remove recordings that no case and prompt version uses any more.
+    /// Remove recordings of cases and prompt versions that are not there any more; drafts stay as long as their prompt version.
     Prune {
         /// Only say which.
         #[arg(long)]
@@ -99,11 +99,12 @@ pub fn run(config: &Path, args: &RecordingsArgs) -> anyhow::Result<Exit> {
         RecordingsCommand::Prune { dry_run } => {
             let suite = Suite::load(&config, &Filter::default())?;
             let versions = prompts::load(&config, &[])?;
-            let used: BTreeSet<Slot> = versions
-                .iter()
-                .flat_map(|prompt| suite.cases.iter().map(|case| slot_of(&case.id, prompt)))
-                .collect();
-            let removed = recordings::prune(&root, &used, *dry_run)?;
+            let cases: BTreeSet<&str> = suite.cases.iter().map(|case| case.id.as_str()).collect();
+            let is_used = |slot: &Slot| {
+                (cases.contains(slot.case.as_str()) || slot.case.starts_with(DRAFT_PREFIX))
+                    && versions.iter().any(|prompt| slot_of(&slot.case, prompt) == *slot)
+            };
+            let removed = recordings::prune(&root, is_used, *dry_run)?;
             for slot in &removed {
                 output::data(&slot.path().display().to_string());
             }

@@ -111,7 +111,8 @@ fn lint_files(config: &Config, files: &[PathBuf], project: Option<&str>) -> anyh
         unknown.into_iter().for_each(|fault| faults.push(fault));
     }
     faults.into_result(())?;
-    output::talk(&format!("{} specs: nothing wrong", files.len()));
+    let noun = if files.len() == 1 { "spec" } else { "specs" };
+    output::talk(&format!("{} {noun}: nothing wrong", files.len()));
     Ok(Exit::Fine)
 }
 

@@ -285,6 +285,24 @@ mod tests {
         assert_eq!(round_trip(r#"{"a":"\u00e9\/"}"#).get("json"), None, "other escapes");
     }
 
+    #[test]
+    fn however_a_reply_ended_it_comes_back() {
+        for outcome in [
+            Outcome::Completed,
+            Outcome::NeedsTools,
+            Outcome::Truncated { reason: "max_output_tokens".to_owned() },
+            Outcome::Refused { text: "no".to_owned() },
+            Outcome::Filtered,
+            Outcome::Failed { code: "invalid_prompt".to_owned(), message: "m".to_owned() },
+        ] {
+            for text in [None, Some("{\"a\":1}".to_owned()), Some("two\nlines".to_owned())] {
+                let reply = RecordedReply { outcome: outcome.clone(), ..reply(text) };
+                let json = serde_json::to_string(&reply).unwrap();
+                assert_eq!(serde_json::from_str::<RecordedReply>(&json).unwrap(), reply, "{json}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_comes_back_byte_for_byte(text in "(.|\n|\r){0,60}") {

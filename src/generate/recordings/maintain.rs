@@ -119,15 +119,19 @@ pub fn list(root: &Path) -> Result<Vec<Listed>, GenerateError> {
     Ok(listed)
 }
 
-/// Removes recordings that no case and prompt version of the suite uses; with `dry_run` only says which.
+/// Removes recordings that are not used; with `dry_run` only says which.
 ///
 /// # Errors
 /// `Storage` when a file cannot be read or removed.
-pub fn prune(root: &Path, used: &BTreeSet<Slot>, dry_run: bool) -> Result<Vec<Slot>, GenerateError> {
+pub fn prune(
+    root: &Path,
+    is_used: impl Fn(&Slot) -> bool,
+    dry_run: bool,
+) -> Result<Vec<Slot>, GenerateError> {
     let mut removed = Vec::new();
     for (path, packed) in files(root) {
         let recordings = contents(&path, packed)?;
-        let (keep, drop): (Vec<_>, Vec<_>) = recordings.into_iter().partition(|one| used.contains(&one.slot));
+        let (keep, drop): (Vec<_>, Vec<_>) = recordings.into_iter().partition(|one| is_used(&one.slot));
         if drop.is_empty() {
             continue;
         }

@@ -68,9 +68,13 @@ fn the_order_of_fields_and_the_cap_reach_schema_and_examples() {
     let mut prompt = prompt();
     prompt.contract.order = vec!["review_notes".into(), "sql".into()];
     prompt.contract.max_length = Some(900);
+    prompt.contract.max_items = Some(20);
     let request = first_request(&prompt, &task());
     let schema = request.output.as_ref().unwrap().schema.clone();
     assert_eq!(schema["properties"]["sql"]["maxLength"], 900);
+    let notes = &schema["properties"]["review_notes"];
+    assert_eq!((&notes["maxItems"], &notes["items"]["maxLength"]), (&json!(20), &json!(900)));
+    assert_eq!(schema["properties"]["tests"]["maxItems"], 10, "the contract's own limit is lower");
     assert_eq!(schema["properties"].as_object().unwrap().keys().next().unwrap(), "review_notes");
     let Item::Message { text, .. } = &request.items[1] else { panic!("no example") };
     assert!(text.starts_with("{\"review_notes\":[],\"sql\":"), "{text}");

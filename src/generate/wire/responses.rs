@@ -94,6 +94,7 @@ pub(super) fn decode(body: &Value) -> Result<LlmReply, GenerateError> {
     for item in output {
         match item.get("type").and_then(Value::as_str) {
             Some("message") => message(item, &mut reply.text, &mut refusal),
+            None if item.get("content").is_some() => message(item, &mut reply.text, &mut refusal),
             Some("function_call") => reply.tool_calls.push(ToolCall {
                 call_id: text(item, "/call_id").or_else(|| text(item, "/id")).unwrap_or_default(),
                 name: text(item, "/name").unwrap_or_default(),

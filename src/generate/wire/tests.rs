@@ -10,7 +10,7 @@ use crate::generate::request::{Item, Outcome, OutputSchema, Role, ToolCall, Tool
 use crate::generate::tools;
 use crate::suite::prompts::Sampling;
 
-fn request() -> LlmRequest {
+pub(super) fn request() -> LlmRequest {
     LlmRequest {
         model: "m".to_owned(),
         instructions: "Draft dbt models.".to_owned(),
@@ -26,7 +26,7 @@ fn request() -> LlmRequest {
     }
 }
 
-fn profile(name: &str) -> Profile {
+pub(super) fn profile(name: &str) -> Profile {
     Profile::built_in(name).expect("built in")
 }
 

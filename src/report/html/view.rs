@@ -215,6 +215,7 @@ fn headline(report: &Report) -> Headline {
         }));
     }
     let mut notes: Vec<String> = Vec::new();
+    notes.extend(words::tool_use(report));
     notes.extend(words::undecided(report));
     if !report.run.complete {
         notes.push("the run is incomplete".to_owned());
