@@ -205,7 +205,7 @@ mod tests {
                 format!(r#"{{"incomplete_details":{{"reason":"max_output_tokens"}},"output":[{part}]}}"#),
             ),
             ("openai", format!(r#"{{"output":[{part}]}}"#)),
-            ("openai", format!(r#"{{"status":"completed","error":{{"message":"x"}},"output":"#)),
+            ("openai", r#"{"status":"completed","error":{"message":"x"},"output":"#.to_owned()),
             ("openai-compatible", r#"{"choices":[{"message":{"content":"x","role":"assistant"}"#.to_owned()),
             (
                 "openai-compatible",
