@@ -308,6 +308,13 @@ impl Arena {
         }
     }
 
+    /// Whether one expression is part of another, subqueries aside.
+    pub fn occurs(&self, part: ExprId, expr: ExprId) -> bool {
+        let mut found = part == expr;
+        super::map::children(self.node(expr), &mut |child| found = found || self.occurs(part, child));
+        found
+    }
+
     /// The type that all expressions share (integers: the widest); NULLs have no say.
     pub fn common_type(&self, list: impl Iterator<Item = ExprId>) -> Type {
         let mut found: Option<Type> = None;

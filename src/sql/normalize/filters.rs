@@ -17,6 +17,7 @@ impl Normalizer<'_> {
         for e in std::mem::take(&mut block.filters).into_iter().chain(remapped) {
             self.split(e, &mut list);
         }
+        self.forget_tested(&list);
         let mut conditions = Vec::with_capacity(list.len());
         for e in list {
             let simplified = self.condition(e, &extended);
@@ -35,6 +36,18 @@ impl Normalizer<'_> {
         self.push_down(block);
         block.filters.sort_unstable();
         block.filters.dedup();
+    }
+
+    /// A condition that came up from below does not justify itself: what is said not to be NULL here is not known to be so.
+    pub(super) fn forget_tested(&mut self, conditions: &[ExprId]) {
+        for e in conditions {
+            if let Node::Not(inner) = *self.arena.node(*e)
+                && let Node::IsNull(tested) = *self.arena.node(inner)
+                && let Node::Col(col) = *self.arena.node(tested)
+            {
+                self.arena.derived.remove(col);
+            }
+        }
     }
 
     /// Members of classes that are no longer columns of the block: what they have turned out to be takes their place.

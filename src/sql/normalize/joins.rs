@@ -113,6 +113,10 @@ impl Normalizer<'_> {
             for col in self.arena.visible_set(&outer.right).iter() {
                 let column = self.arena.column(col);
                 let Some(test) = self.arena.existing(&Node::IsNull(column)) else { continue };
+                // Where the match is looked for it asks something else.
+                if outer.on.iter().any(|e| self.arena.occurs(test, *e)) {
+                    continue;
+                }
                 let one: ColSet = [col].into_iter().collect();
                 let required = outer.on.iter().any(|e| self.arena.never_true_when(*e, &one));
                 if required || !self.arena.nullable(column, &inner) {

@@ -195,10 +195,15 @@ impl Normalizer<'_> {
         let marker_true = self.arena.boolean(true);
         let mut local = Substitution::default();
         local.set(outer.marker, marker_true);
-        let mut on = Vec::with_capacity(outer.on.len());
+        let mut written = Vec::with_capacity(outer.on.len());
         for e in &outer.on {
             let e = self.subst.apply(self.arena, *e);
             let e = local.apply(self.arena, e);
+            self.split(e, &mut written);
+        }
+        self.forget_tested(&written);
+        let mut on = Vec::with_capacity(written.len());
+        for e in written {
             let e = self.condition(e, &extended);
             self.split(e, &mut on);
         }

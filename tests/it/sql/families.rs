@@ -21,7 +21,7 @@ impl Holes {
     }
 }
 
-const FAMILIES: [(&str, &[&str]); 34] = [
+const FAMILIES: [(&str, &[&str]); 38] = [
     (
         "semi-join",
         &[
@@ -515,6 +515,57 @@ const FAMILIES: [(&str, &[&str]); 34] = [
             "select t.id as c0, trim(t.s) as c1 from t where t.s >= 'a' and t.s < 'b'",
         ],
     ),
+    (
+        "filters below groups",
+        &[
+            "select {k1} as c0, count(*) as c1 from {o} join t on {r} = {k1} where {f} group by {k1}",
+            "select {k1} as c0, count(*) as c1 from {o} join t on {r} = {k1} group by {k1}",
+            "select {k1} as c0, count(*) as c1 from {o} join (select * from t where {f}) as t on {r} = {k1} group by {k1}",
+            "select t.id as c0, q.n as c1 from t join (select {r} as r, count(*) as n from {o} group by 1) q on q.r = {k1} where {f}",
+            "select t.id as c0, q.n as c1 from t join (select {r} as r, count(*) as n from {o} group by 1) q on q.r = {k1}",
+            "select {k1} as c0, count(*) as c1 from {o} join t on {r} = {k1} where {po} group by {k1}",
+            "select {k1} as c0, count({om}) as c1 from {o} join t on {r} = {k1} where {f} group by {k1}",
+        ],
+    ),
+    (
+        "filters below distinct rows",
+        &[
+            "select distinct t.id as c0, {x} as c1 from t join {o} on {r} = {k1} where {f}",
+            "select distinct t.id as c0, {x} as c1 from t join {o} on {r} = {k1}",
+            "select distinct t.id as c0, {x} as c1 from t join {o} on {r} = {k1} where {po}",
+            "select t.id as c0, {x} as c1 from t where {f} and exists (select 1 from {o} where {r} = {k1})",
+            "select t.id as c0, {x} as c1 from t where {f} and {k1} in (select {r} from {o} where {po})",
+            "select t.id as c0, {x} as c1 from t join (select distinct {r} as r from {o} where {po}) q on q.r = {k1} where {f}",
+            "select t.id as c0, {x} as c1 from t join (select distinct {r} as r from {o}) q on q.r = {k1} where {f}",
+            "select t.id as c0, {x} as c1 from t join (select {r} as r from {o} where {po} group by 1) q on q.r = {k1}",
+        ],
+    ),
+    (
+        "groups below outer joins",
+        &[
+            "select t.id as c0, q.n as c1 from t left join (select {r} as r, count(*) as n from {o} where {po} group by 1) q on q.r = {k1}",
+            "select t.id as c0, q.n as c1 from t left join (select {r} as r, count(*) as n from {o} group by 1) q on q.r = {k1}",
+            "select t.id as c0, q.n as c1 from t left join (select {r} as r, count(*) as n from {o} group by 1 having count(*) > 0) q on q.r = {k1}",
+            "select t.id as c0, q.n as c1 from t left join (select {r} as r, count(*) as n from {o} group by 1) q on q.r = {k1} where q.n is not null",
+            "select t.id as c0, q.n as c1 from t left join (select {r} as r, count(*) as n from {o} where {r} is not null group by 1) q on q.r = {k1}",
+            "select t.id as c0, q.n as c1 from t left join (select t.id as r, count(*) as n from t where {f} group by 1) q on q.r = {key}",
+            "select t.id as c0, q.n as c1 from t left join (select t.id as r, count(*) as n from t group by 1) q on q.r = {key}",
+            "select t.id as c0, q.n as c1 from t left join (select distinct t.id as r, 1 as n from t where {f}) q on q.r = {key}",
+        ],
+    ),
+    (
+        "correlated counts",
+        &[
+            "select t.id as c0, (select count(*) from t as o where o.id = {key} and {fo}) as c1 from t",
+            "select t.id as c0, (select count(*) from t as o where o.id = {key}) as c1 from t",
+            "select t.id as c0, (select count(o.{fn}) from t as o where o.id = {key}) as c1 from t",
+            "select t.id as c0, case when o.id is null then 0 else 1 end as c1 from t left join t as o on o.id = {key} and {fo}",
+            "select t.id as c0, case when o.id is null then 0 else 1 end as c1 from t left join t as o on o.id = {key}",
+            "select t.id as c0, case when exists (select 1 from t as o where o.id = {key} and {fo}) then 1 else 0 end as c1 from t",
+            "select t.id as c0, count(o.id) as c1 from t left join t as o on o.id = {key} where {fo} or o.id is null group by 1",
+            "select t.id as c0, count(o.id) as c1 from t left join t as o on o.id = {key} and {fo} group by 1",
+        ],
+    ),
 ];
 
 /// What may stand around a member; `{body}` has the columns c0, c1, ...
@@ -601,6 +652,10 @@ pub(super) fn random(rng: &mut SplitMix64, schema: String) -> Pair {
         },
     ));
     holes.push(("i", rng.below(3).to_string()));
+    let tested = pick(rng, &["a", "b", "s"]);
+    holes.push(("f", format!("t.{tested} is not null")));
+    holes.push(("fo", format!("o.{tested} is not null")));
+    holes.push(("fn", tested));
     let holes = Holes(holes);
     let first = rng.below(members.len());
     let second = (first + 1 + rng.below(members.len() - 1)) % members.len();
