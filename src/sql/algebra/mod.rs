@@ -8,6 +8,7 @@
 pub mod arena;
 pub mod build;
 mod build_calls;
+mod build_case;
 pub mod columns;
 mod compare_build;
 pub mod map;
