@@ -29,13 +29,16 @@ use super::{contract, materialization, meaning, name, pii, required_tests, safet
 /// Judges answers.
 pub struct Judge {
     settings: Settings,
-    projects: BTreeMap<String, ProjectSide>,
+    projects: BTreeMap<ProjectId, ProjectSide>,
     duckdb: Option<Pool>,
     goldens: Goldens,
     audited_goldens: Goldens,
     builds: Mutex<BTreeMap<[u8; 32], Arc<OnceBuilt>>>,
     versions: BTreeMap<String, String>,
 }
+
+/// A project on a date.
+type ProjectId = (String, Option<String>);
 
 /// The golden of each case, built once.
 type Goldens = BTreeMap<String, OnceCell<Arc<GoldenBuild>>>;
@@ -93,7 +96,8 @@ impl Judge {
         let linters = tools.as_ref().map(|tools| Arc::new(Linters::new(tools.python.clone(), workers)));
         for case in cases {
             let project = &case.project;
-            if projects.contains_key(&project.name) {
+            let id = project.id();
+            if projects.contains_key(&id) {
                 continue;
             }
             let builder = async |engines: &Option<Engines>| match engines {
@@ -114,7 +118,7 @@ impl Judge {
                 auditor,
                 linter,
             };
-            projects.insert(project.name.clone(), side);
+            projects.insert(id, side);
         }
         Ok(Self {
             settings: Settings {
@@ -133,6 +137,10 @@ impl Judge {
         })
     }
 
+    fn side(&self, case: &Case) -> Option<&ProjectSide> {
+        self.projects.get(&case.project.id())
+    }
+
     /// Versions of the tools that judge.
     pub fn versions(&self) -> BTreeMap<String, String> {
         self.versions.clone()
@@ -147,7 +155,7 @@ impl Judge {
         key: &blake3::Hash,
         built: &Built,
     ) -> Option<Audit> {
-        let auditor = self.projects.get(&case.project.name)?.auditor.as_ref()?;
+        let auditor = self.side(case)?.auditor.as_ref()?;
         let head: [u8; 8] = key.as_bytes().first_chunk().copied()?;
         let place = (u64::from_le_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64;
         if place >= self.settings.audit {
@@ -201,8 +209,7 @@ impl Judge {
             CheckId::Idempotent,
         ];
         let skip = |why: &str| DYNAMIC.into_iter().map(|check| CheckResult::skipped(check, why)).collect();
-        let Some(builder) = self.projects.get(&case.project.name).and_then(|side| side.builder.as_ref())
-        else {
+        let Some(builder) = self.side(case).and_then(|side| side.builder.as_ref()) else {
             return (None, None, skip("dbt is not run"));
         };
         if let Some(why) = refused {
@@ -259,7 +266,7 @@ impl Judge {
     /// # Errors
     /// Why the fixes were not taken over.
     pub async fn fix(&self, case: &Case, sql: &str) -> Result<Fixed, String> {
-        let side = self.projects.get(&case.project.name).and_then(|side| side.linter.as_ref());
+        let side = self.side(case).and_then(|side| side.linter.as_ref());
         let linter = side.ok_or("no linter is run without the tools")?;
         let fixed = linter.fix(sql, case.dialect).await?;
         if fixed.sql != sql {
@@ -312,7 +319,7 @@ impl Judge {
     }
 
     fn policy(&self, case: &Case) -> Policy {
-        let project_macros = self.projects.get(&case.project.name).map(|side| side.macros.clone());
+        let project_macros = self.side(case).map(|side| side.macros.clone());
         Policy {
             dialect: case.dialect,
             model: case.model.clone(),
@@ -323,7 +330,7 @@ impl Judge {
 
     /// What the linter says; nothing is run for it.
     async fn lint(&self, case: &Case, candidate: &Candidate) -> CheckResult {
-        match self.projects.get(&case.project.name).and_then(|side| side.linter.as_ref()) {
+        match self.side(case).and_then(|side| side.linter.as_ref()) {
             Some(linter) => linter.check(&candidate.sql, case.dialect).await,
             None => CheckResult::skipped(CheckId::Lint, "no linter is run without the tools"),
         }
@@ -338,7 +345,7 @@ impl Judge {
         built: Option<&Built>,
         may_run: bool,
     ) -> Comparison {
-        let side = self.projects.get(&case.project.name);
+        let side = self.side(case);
         let empty = Schema::default();
         let schema = side.map_or(&empty, |side| &side.schema);
         let columns = golden.map_or(&[][..], GoldenBuild::columns);

@@ -23,6 +23,16 @@ pub fn talk(text: &str) {
     eprintln!("{text}");
 }
 
+/// Words as a shell reads them: quoted where they hold more than plain characters.
+pub fn shell(words: &[String]) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether standard error is a terminal that wants colour.
 pub fn has_colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()

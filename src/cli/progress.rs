@@ -1,6 +1,6 @@
 //! The progress display: consumes the events of a run. On a terminal a bar; elsewhere a line every few results.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::mpsc;
@@ -19,13 +19,14 @@ pub async fn show(mut events: mpsc::UnboundedReceiver<Event>) {
     let mut counts = Counts::default();
     let mut total = 0;
     let mut done = 0;
+    let mut steps = Steps::default();
     while let Some(event) = events.recv().await {
         match event {
             Event::Warning(warning) => bar.suspend(|| output::warning(&warning)),
             Event::Preparing(text) => {
                 if terminal {
                     bar.set_message(text);
-                } else {
+                } else if steps.is_news(&text) {
                     output::talk(&text);
                 }
             }
@@ -62,6 +63,26 @@ pub async fn show(mut events: mpsc::UnboundedReceiver<Event>) {
 fn style(template: &str) -> ProgressStyle {
     // The templates are literals above; the default style is the fallback.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Steps of the preparation, for a reader of a log: one of each kind (by its first word) and then one every few seconds.
+#[derive(Default)]
+struct Steps {
+    last: Option<(String, Instant)>,
+}
+
+impl Steps {
+    fn is_news(&mut self, text: &str) -> bool {
+        let kind = text.split_whitespace().next().unwrap_or_default();
+        if let Some((last, at)) = &self.last
+            && last == kind
+            && at.elapsed() < Duration::from_secs(5)
+        {
+            return false;
+        }
+        self.last = Some((kind.to_owned(), Instant::now()));
+        true
+    }
 }
 
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! `dbt_project.yml` and the files of a project.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::properties::Properties;
@@ -29,6 +30,8 @@ pub struct Project {
     pub packages_path: PathBuf,
     /// The whole file.
     pub config: Node,
+    /// Variables that are given to every dbt command (`--vars`) and win over those of the file.
+    pub pinned: BTreeMap<String, serde_json::Value>,
 }
 
 /// A model, seed or snapshot file.
@@ -149,6 +152,7 @@ impl Project {
             test_paths,
             packages_path,
             config,
+            pinned: BTreeMap::new(),
         };
         faults.into_result(project)
     }
@@ -173,15 +177,25 @@ impl Project {
     }
 
     /// `vars` as this project's models see them: those of the project itself win over global ones.
-    pub fn vars(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
-        let mut vars = std::collections::BTreeMap::new();
-        let Some(all) = self.config.get("vars") else { return vars };
-        let own = all.get(&self.name).map_or(&[][..], Node::entries);
-        for (key, value) in all.entries().iter().chain(own) {
-            vars.insert(key.scalar().unwrap_or_default(), value.to_json());
+    pub fn vars(&self) -> BTreeMap<String, serde_json::Value> {
+        let mut vars = BTreeMap::new();
+        if let Some(all) = self.config.get("vars") {
+            let own = all.get(&self.name).map_or(&[][..], Node::entries);
+            for (key, value) in all.entries().iter().chain(own) {
+                vars.insert(key.scalar().unwrap_or_default(), value.to_json());
+            }
+            vars.remove(&self.name);
         }
-        vars.remove(&self.name);
+        vars.extend(self.pinned.clone());
         vars
+    }
+
+    /// Arguments that tell dbt of the pinned variables.
+    pub fn pinned_arguments(&self) -> Vec<String> {
+        if self.pinned.is_empty() {
+            return Vec::new();
+        }
+        vec!["--vars".into(), serde_json::json!(self.pinned).to_string()]
     }
 
     /// Model files, by path.

@@ -529,7 +529,8 @@ fn project(config: &Config, name: Option<&str>) -> Result<Arc<Project>, Diagnost
     };
     let path = config.resolve(&entry.path);
     let dbt = project::Project::read(&path)?;
-    Ok(Arc::new(Project { name: name.clone(), path, dialect: entry.dialect, dbt }))
+    let (name, as_of) = (name.clone(), None);
+    Ok(Arc::new(Project { name, path, dialect: entry.dialect, as_of, dbt }))
 }
 
 /// The spec and the model's name, when nothing is wrong with them.

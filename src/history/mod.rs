@@ -10,6 +10,8 @@ mod store;
 mod trend;
 
 pub use baseline::{BaselineError, find_baseline};
-pub use record::{CaseOutcomes, FORMAT, HistoryRecord, PromptInfo, RunInfo, TrialOutcome};
+pub use record::{
+    CaseOutcomes, FORMAT, HistoryRecord, PromptInfo, RunInfo, TrialOutcome, by_cluster, cluster_of,
+};
 pub use store::{History, HistoryError, append, load};
 pub use trend::{TrendPoint, case_strips, trend};

@@ -114,6 +114,9 @@ pub struct HistoryRecord {
     pub complete: bool,
     /// Outcomes by case.
     pub cases: BTreeMap<String, CaseOutcomes>,
+    /// Cluster of each case that has one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clusters: BTreeMap<String, String>,
 }
 
 impl HistoryRecord {
@@ -136,9 +139,37 @@ impl HistoryRecord {
                 branch: run.branch.clone(),
                 complete: run.complete,
                 cases: outcomes(results.iter().filter(|r| r.prompt == prompt.name)),
+                clusters: results
+                    .iter()
+                    .filter(|r| r.prompt == prompt.name)
+                    .filter_map(|r| Some((r.case.clone(), r.cluster.clone()?)))
+                    .collect(),
             })
             .collect()
     }
+
+    /// Passed and judged trials by cluster.
+    pub fn counts_by_cluster(&self) -> Vec<(u64, u64)> {
+        by_cluster(self.cases.iter().map(|(case, outcomes)| (case, outcomes.counts())), &self.clusters)
+    }
+}
+
+/// Passed and judged trials of cases, added up by cluster; a case without one is its own.
+pub fn by_cluster<'a>(
+    cases: impl Iterator<Item = (&'a String, (u64, u64))>,
+    clusters: &'a BTreeMap<String, String>,
+) -> Vec<(u64, u64)> {
+    let mut sums: BTreeMap<(bool, &String), (u64, u64)> = BTreeMap::new();
+    for (case, counts) in cases {
+        let sum = sums.entry(cluster_of(case, clusters)).or_default();
+        *sum = (sum.0 + counts.0, sum.1 + counts.1);
+    }
+    sums.into_values().collect()
+}
+
+/// The cluster, or the case itself.
+pub fn cluster_of<'a>(case: &'a String, clusters: &'a BTreeMap<String, String>) -> (bool, &'a String) {
+    clusters.get(case).map_or((false, case), |cluster| (true, cluster))
 }
 
 fn outcomes<'a>(results: impl Iterator<Item = &'a CaseResult>) -> BTreeMap<String, CaseOutcomes> {

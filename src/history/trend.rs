@@ -26,7 +26,7 @@ pub struct TrendPoint {
     pub undecided: u64,
     /// Passed of judged; `None` where nothing was judged.
     pub pass_rate: Option<f64>,
-    /// 95 % interval of the rate, cases as clusters.
+    /// 95 % interval of the rate; repeats of a case and cases of a cluster count as what they are worth.
     pub interval: Option<Interval>,
     /// Hash of the suite: where it changes, rates on the two sides measure different things.
     pub suite_hash: String,
@@ -44,7 +44,7 @@ pub fn trend(records: &[HistoryRecord]) -> Vec<TrendPoint> {
 }
 
 fn point(record: &HistoryRecord) -> TrendPoint {
-    let clusters: Vec<(u64, u64)> = record.cases.values().map(|c| c.counts()).collect();
+    let clusters = record.counts_by_cluster();
     let passed: u64 = clusters.iter().map(|c| c.0).sum();
     let judged: u64 = clusters.iter().map(|c| c.1).sum();
     let trials: u64 = record.cases.values().map(|c| c.0.len() as u64).sum();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::HistoryRecord;
+use crate::history::{HistoryRecord, cluster_of};
 use crate::score::{CaseResult, Status};
 use crate::stats::bootstrap::{Cluster, bca_mean};
 use crate::stats::interval::Interval;
@@ -25,6 +25,9 @@ type Counts = (u64, u64);
 /// Passed and judged trials by case.
 pub type OutcomeMap = BTreeMap<String, Counts>;
 
+/// Cluster of each case that has one. Cases of a cluster tend to come out alike, so they count as less than as many.
+pub type ClusterMap = BTreeMap<String, String>;
+
 /// What a comparison says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -43,7 +46,8 @@ pub enum Verdict {
 pub enum Method {
     /// One trial a case: Newcombe's paired interval, McNemar's test with mid-p.
     McnemarMidP,
-    /// Several trials a case: BCa bootstrap over cases, sign-flip permutation test.
+    /// Several trials a case, or cases in clusters: BCa bootstrap and sign-flip permutation test over whole clusters; a
+    /// case without one is its own.
     SignFlip,
 }
 
@@ -77,6 +81,9 @@ pub struct Comparison {
     pub p_adjusted: f64,
     /// How interval and p-value were computed.
     pub method: Method,
+    /// Clusters among these cases; `None` where each stands for itself.
+    #[serde(default)]
+    pub clusters: Option<u64>,
     /// Better, worse, or not decided.
     pub verdict: Verdict,
     /// The smallest difference of pass rates that these cases would show with 80 % power; `None` where they show none.
@@ -98,6 +105,11 @@ pub(crate) fn outcomes_of(results: &[CaseResult], prompt: &str) -> OutcomeMap {
     map
 }
 
+/// Clusters of the cases of results.
+pub(crate) fn clusters_of(results: &[CaseResult]) -> ClusterMap {
+    results.iter().filter_map(|r| Some((r.case.clone(), r.cluster.clone()?))).collect()
+}
+
 /// Outcomes of a stored run.
 pub(crate) fn outcomes_of_record(record: &HistoryRecord) -> OutcomeMap {
     record.cases.iter().map(|(case, outcomes)| (case.clone(), outcomes.counts())).collect()
@@ -106,7 +118,11 @@ pub(crate) fn outcomes_of_record(record: &HistoryRecord) -> OutcomeMap {
 /// Compares a candidate with a baseline; the p-value is not yet corrected for others.
 ///
 /// Errored and skipped trials are missing data: a case without a judged trial on a side is left out.
-pub fn compare(baseline: (&str, Option<&str>, &OutcomeMap), candidate: (&str, &OutcomeMap)) -> Comparison {
+pub fn compare(
+    baseline: (&str, Option<&str>, &OutcomeMap),
+    candidate: (&str, &OutcomeMap),
+    clusters: &ClusterMap,
+) -> Comparison {
     let (before, after) = (baseline.2, candidate.1);
     let all: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut pairs: Vec<(&String, Counts, Counts)> = Vec::new();
@@ -131,14 +147,21 @@ pub fn compare(baseline: (&str, Option<&str>, &OutcomeMap), candidate: (&str, &O
     let differences: Vec<f64> =
         pairs.iter().map(|p| if order(p.1, p.2).is_eq() { 0.0 } else { rate(p.2) - rate(p.1) }).collect();
     let delta = (cases > 0).then(|| differences.iter().sum::<f64>() / cases as f64);
-    let (method, interval, p_value) = if single_trials {
+    let mut grouped: BTreeMap<(bool, &String), Cluster> = BTreeMap::new();
+    for ((case, ..), difference) in pairs.iter().zip(&differences) {
+        let cluster = grouped.entry(cluster_of(case, clusters)).or_insert(Cluster { sum: 0.0, size: 0 });
+        *cluster = Cluster { sum: cluster.sum + difference, size: cluster.size + 1 };
+    }
+    let groups = grouped.len() as u64;
+    let (method, interval, p_value) = if single_trials && groups == cases {
         let both = pairs.iter().filter(|p| p.1.0 == 1 && p.2.0 == 1).count() as u64;
         let counts =
             Pairs { both, first_only: wins, second_only: losses, neither: cases - both - wins - losses };
         (Method::McnemarMidP, counts.newcombe(LEVEL), mcnemar::mid_p(wins, losses))
     } else {
-        let clusters: Vec<Cluster> = differences.iter().map(|d| Cluster { sum: *d, size: 1 }).collect();
-        (Method::SignFlip, bca_mean(&clusters, LEVEL, SEED), sign_flip(&differences, SEED))
+        let grouped: Vec<Cluster> = grouped.into_values().collect();
+        let sums: Vec<f64> = grouped.iter().map(|cluster| cluster.sum).collect();
+        (Method::SignFlip, bca_mean(&grouped, LEVEL, SEED), sign_flip(&sums, SEED))
     };
     // Flips that cancel are what nothing changing looks like; the rest may be the change itself.
     let noise = if cases > 0 { 2.0 * wins.min(losses) as f64 / cases as f64 } else { 0.0 };
@@ -156,8 +179,10 @@ pub fn compare(baseline: (&str, Option<&str>, &OutcomeMap), candidate: (&str, &O
         p_value,
         p_adjusted: p_value,
         method,
+        clusters: (groups < cases).then_some(groups),
         verdict: Verdict::CannotTell,
-        detectable: detectable_difference(cases, noise, 1.0 - LEVEL, POWER),
+        // As if a cluster were worth no more than one case: what is said here holds at least.
+        detectable: detectable_difference(groups, noise, 1.0 - LEVEL, POWER),
         won,
         lost,
     };
@@ -200,7 +225,19 @@ mod tests {
     }
 
     fn versus(before: &OutcomeMap, after: &OutcomeMap) -> Comparison {
-        compare(("v1", None, before), ("v2", after))
+        compare(("v1", None, before), ("v2", after), &ClusterMap::new())
+    }
+
+    #[test]
+    fn cases_of_a_cluster_are_not_as_many_independent_ones() {
+        let (before, after) = (numbered(|_| false, 12), numbered(|i| i < 6, 12));
+        assert_eq!(versus(&before, &after).verdict, Verdict::Better);
+        // The six wins are one family: one flip of a coin.
+        let family: ClusterMap = (0..6).map(|i| (format!("case{i:03}"), "family".to_owned())).collect();
+        let clustered = compare(("v1", None, &before), ("v2", &after), &family);
+        assert_eq!((clustered.method, clustered.clusters), (Method::SignFlip, Some(7)));
+        assert_eq!((clustered.wins, clustered.delta), (6, Some(0.5)));
+        assert_eq!((clustered.verdict, clustered.p_value), (Verdict::CannotTell, 1.0));
     }
 
     #[test]

@@ -86,7 +86,9 @@ fn pairs(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
     if n * m > MOST_PAIRS {
         return (0..n.min(m)).map(|i| (i, i)).collect();
     }
-    let ratio: Vec<Vec<f32>> = old.iter().map(|a| new.iter().map(|b| similarity(a, b)).collect()).collect();
+    let (left, right): (Vec<_>, Vec<_>) =
+        (old.iter().map(|a| Line::new(a)).collect(), new.iter().map(|b| Line::new(b)).collect());
+    let ratio: Vec<Vec<f32>> = left.iter().map(|a| right.iter().map(|b| a.similarity(b)).collect()).collect();
     let mut best = vec![vec![0.0_f32; m + 1]; n + 1];
     for i in (0..n).rev() {
         for j in (0..m).rev() {
@@ -109,11 +111,38 @@ fn pairs(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
     found
 }
 
-fn similarity(a: &str, b: &str) -> f32 {
-    if a.len() > MOST_LINE_BYTES || b.len() > MOST_LINE_BYTES {
-        return if a == b { 1.0 } else { 0.0 };
+/// A line as its pairs of neighbouring characters, sorted: comparing two takes a walk over both, where a diff of their
+/// characters, for every pair of changed lines, was most of what a report cost.
+struct Line<'a> {
+    text: &'a str,
+    bigrams: Vec<(char, char)>,
+}
+
+impl<'a> Line<'a> {
+    fn new(line: &'a str) -> Self {
+        let text = line.trim();
+        let mut bigrams: Vec<(char, char)> = match text.len() > MOST_LINE_BYTES {
+            true => Vec::new(),
+            false => text.chars().zip(text.chars().skip(1)).collect(),
+        };
+        bigrams.sort_unstable();
+        Self { text, bigrams }
     }
-    TextDiff::from_chars(a.trim(), b.trim()).ratio()
+
+    /// Dice's coefficient, 0 to 1.
+    fn similarity(&self, other: &Self) -> f32 {
+        if self.bigrams.is_empty() || other.bigrams.is_empty() {
+            return if self.text == other.text { 1.0 } else { 0.0 };
+        }
+        let (mut i, mut j, mut common) = (0, 0, 0_usize);
+        while let (Some(a), Some(b)) = (self.bigrams.get(i), other.bigrams.get(j)) {
+            let order = a.cmp(b);
+            common += usize::from(order.is_eq());
+            i += usize::from(order.is_le());
+            j += usize::from(order.is_ge());
+        }
+        2.0 * common as f32 / (self.bigrams.len() + other.bigrams.len()) as f32
+    }
 }
 
 fn within(left: &str, right: &str) -> (Vec<Range>, Vec<Range>) {

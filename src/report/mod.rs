@@ -20,7 +20,7 @@ pub mod words;
 pub(crate) use markdown::escape as literal_markdown;
 pub(crate) use text::visible;
 
-pub use comparison::{Comparison, Method, OutcomeMap, Verdict, compare};
+pub use comparison::{ClusterMap, Comparison, Method, OutcomeMap, Verdict, compare};
 pub use model::{CaseInfo, CaseRow, PromptSummary, Report, SCHEMA, Slice, SliceKind, SliceTally};
 pub use runs::{Loss, RunComparison};
 

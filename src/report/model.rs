@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::comparison::{Comparison, LEVEL, Verdict, adjust, compare, outcomes_of, outcomes_of_record};
+use super::comparison::{
+    Comparison, LEVEL, Verdict, adjust, clusters_of, compare, outcomes_of, outcomes_of_record,
+};
 use crate::check::outcome::CheckId;
-use crate::history::{HistoryRecord, PromptInfo, RunInfo, TrendPoint, case_strips, trend};
+use crate::history::{HistoryRecord, PromptInfo, RunInfo, TrendPoint, by_cluster, case_strips, trend};
 use crate::score::{CaseResult, Cost, Latency, PromptScore, Status, Tally, Tokens, slices};
 use crate::stats::interval::{Interval, effective_size, wilson_effective};
 
@@ -63,7 +65,7 @@ pub struct PromptSummary {
     pub skipped: u64,
     /// Passed of passed and failed, 0 to 1; `None` where nothing was judged.
     pub pass_rate: Option<f64>,
-    /// 95 % Wilson interval of the pass rate; repeats of a case count as what they are worth.
+    /// 95 % Wilson interval of the pass rate; repeats of a case and cases of a cluster count as what they are worth.
     pub interval: Option<Interval>,
     /// The pass rate if everything undecided had failed, and if it had passed; `None` where everything was decided.
     #[serde(default)]
@@ -93,7 +95,8 @@ impl PromptSummary {
     fn new(info: PromptInfo, results: &[CaseResult]) -> Self {
         let own: Vec<&CaseResult> = results.iter().filter(|r| r.prompt == info.name).collect();
         let score = PromptScore::of(&own, info.price);
-        let clusters: Vec<(u64, u64)> = outcomes_of(results, &info.name).into_values().collect();
+        let (outcomes, clusters) = (outcomes_of(results, &info.name), clusters_of(results));
+        let clusters = by_cluster(outcomes.iter().map(|(case, counts)| (case, *counts)), &clusters);
         let tally = score.tally;
         let pass_rate = tally.pass_rate();
         let undecided = tally.errored + tally.skipped;
@@ -315,6 +318,7 @@ fn comparisons(
         Some(baseline) => history.iter().filter(|r| &r.run == baseline).collect(),
         None => Vec::new(),
     };
+    let clusters = clusters_of(results);
     let mut comparisons: Vec<Comparison> = Vec::new();
     if stored.is_empty() {
         let named = prompts.iter().find(|p| run.baseline.as_ref() == Some(&p.name));
@@ -322,14 +326,18 @@ fn comparisons(
             let before = outcomes_of(results, &first.name);
             for prompt in prompts.iter().filter(|p| p.name != first.name) {
                 let after = outcomes_of(results, &prompt.name);
-                comparisons.push(compare((&first.name, None, &before), (&prompt.name, &after)));
+                comparisons.push(compare((&first.name, None, &before), (&prompt.name, &after), &clusters));
             }
         }
     } else {
         for prompt in prompts {
             if let Some(record) = stored.iter().find(|r| r.prompt == prompt.name) {
                 let (before, after) = (outcomes_of_record(record), outcomes_of(results, &prompt.name));
-                comparisons.push(compare((&prompt.name, Some(&record.run), &before), (&prompt.name, &after)));
+                comparisons.push(compare(
+                    (&prompt.name, Some(&record.run), &before),
+                    (&prompt.name, &after),
+                    &clusters,
+                ));
             }
         }
     }

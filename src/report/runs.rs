@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::comparison::{Comparison, Verdict, adjust, compare, outcomes_of};
+use super::comparison::{Comparison, Verdict, adjust, clusters_of, compare, outcomes_of};
 use super::markdown::escape;
 use super::model::{Report, SCHEMA};
 use super::text::{cut, one_line};
@@ -53,11 +53,12 @@ impl RunComparison {
             report.results.iter().filter(|r| !changed.contains(&r.case)).cloned().collect()
         };
         let (before, after) = (unchanged(baseline), unchanged(candidate));
+        let clusters = clusters_of(&after);
         let mut comparisons: Vec<Comparison> = pairs(baseline, candidate)?
             .into_iter()
             .map(|(old, new)| {
                 let run = Some(baseline.run.id.as_str());
-                compare((old, run, &outcomes_of(&before, old)), (new, &outcomes_of(&after, new)))
+                compare((old, run, &outcomes_of(&before, old)), (new, &outcomes_of(&after, new)), &clusters)
             })
             .collect();
         adjust(&mut comparisons);

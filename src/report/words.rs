@@ -157,16 +157,20 @@ pub fn power_note(c: &Comparison) -> Option<String> {
         return None;
     }
     Some(match c.detectable {
-        Some(d) => format!(
-            "this suite can detect >= {} pp with 80 % power ({})",
-            (d * 100.0).ceil(),
-            count(c.cases, "case", "cases")
-        ),
-        None => format!(
-            "{} cannot show any difference with 80 % power: add cases",
-            count(c.cases, "case", "cases")
-        ),
+        Some(d) => {
+            format!("this suite can detect >= {} pp with 80 % power ({})", (d * 100.0).ceil(), size(c))
+        }
+        None => format!("{} cannot show any difference with 80 % power: add cases", size(c)),
     })
+}
+
+/// `20 cases`, `20 cases in 7 clusters`.
+fn size(c: &Comparison) -> String {
+    let cases = count(c.cases, "case", "cases");
+    match c.clusters {
+        Some(clusters) => format!("{cases} in {}", count(clusters, "cluster", "clusters")),
+        None => cases,
+    }
 }
 
 /// A prompt version's result in one sentence, without full stop.
@@ -223,13 +227,13 @@ pub fn tool_use(report: &Report) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::comparison::{OutcomeMap, compare};
+    use crate::report::comparison::{ClusterMap, OutcomeMap, compare};
 
     fn versus(before: &[bool], after: &[bool]) -> Comparison {
         let map = |outcomes: &[bool]| -> OutcomeMap {
             outcomes.iter().enumerate().map(|(i, p)| (format!("{i:03}"), (u64::from(*p), 1))).collect()
         };
-        compare(("v1", None, &map(before)), ("v2", &map(after)))
+        compare(("v1", None, &map(before)), ("v2", &map(after)), &ClusterMap::new())
     }
 
     #[test]

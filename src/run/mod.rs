@@ -330,7 +330,7 @@ fn hash_suite(cases: &[Case]) -> String {
                 (&case.id, &case.spec.text, &case.model, &case.project.name, &case.golden.sql),
                 (&case.golden.yaml.as_ref().map(|(_, text)| text), &case.target_sql, &case.target_yaml),
                 (&case.approved, &case.required_tests, &case.grain, &case.materialized, &case.pii),
-                (case.dialect, case.weight.to_bits(), &case.as_of),
+                (case.dialect, case.weight.to_bits(), &case.project.as_of),
             )
         );
         hasher.update(text.as_bytes());

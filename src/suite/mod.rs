@@ -38,8 +38,17 @@ pub struct Project {
     pub path: PathBuf,
     /// Dialect of its models.
     pub dialect: Dialect,
+    /// Date on which its clock stands, `YYYY-MM-DD`: the dbt variable `as_of`. Cases of other dates see other projects.
+    pub as_of: Option<String>,
     /// The project's own files.
     pub dbt: dbt::project::Project,
+}
+
+impl Project {
+    /// What tells it apart from the same project on another date.
+    pub fn id(&self) -> (String, Option<String>) {
+        (self.name.clone(), self.as_of.clone())
+    }
 }
 
 /// A case with everything that its row, spec and golden say.
@@ -79,8 +88,6 @@ pub struct Case {
     pub cluster: Option<String>,
     /// Weight in scores.
     pub weight: f64,
-    /// Date on which the case's clock stands, `YYYY-MM-DD`.
-    pub as_of: Option<String>,
     /// Other columns of the row.
     pub metadata: BTreeMap<String, String>,
 }
@@ -119,7 +126,6 @@ impl Case {
             tags: Vec::new(),
             cluster: None,
             weight: 1.0,
-            as_of: None,
             metadata: BTreeMap::new(),
             spec: Arc::new(spec),
             model,
@@ -248,7 +254,7 @@ fn check_unique(rows: &[CaseRow], faults: &mut Diagnostics) {
 /// Looks up what rows name; each spec and project is read once, and its faults are reported once.
 struct Lookup<'a> {
     config: &'a Config,
-    projects: BTreeMap<String, Option<Arc<Project>>>,
+    projects: BTreeMap<(String, Option<String>), Option<Arc<Project>>>,
     specs: BTreeMap<PathBuf, Option<Arc<Spec>>>,
 }
 
@@ -274,7 +280,6 @@ impl Lookup<'_> {
             tags: row.tags,
             cluster: row.cluster,
             weight: row.weight,
-            as_of: row.as_of,
             metadata: row.metadata,
             spec,
             project,
@@ -326,18 +331,27 @@ impl Lookup<'_> {
             faults.push(Diagnostic::new("E_PROJECT_UNKNOWN", message).at(row.place.clone()).hint(hint));
             return None;
         };
-        if let Some(project) = self.projects.get(name) {
+        let id = (name.clone(), row.as_of.clone());
+        if let Some(project) = self.projects.get(&id) {
             return project.clone();
         }
         let path = self.config.resolve(&project.path);
         let read = match dbt::project::Project::read(&path) {
-            Ok(dbt) => Some(Arc::new(Project { name: name.clone(), path, dialect: project.dialect, dbt })),
+            Ok(mut dbt) => {
+                if let Some(date) = &row.as_of {
+                    dbt.pinned.insert("as_of".into(), date.clone().into());
+                }
+                let (name, as_of) = id.clone();
+                Some(Arc::new(Project { name, path, dialect: project.dialect, as_of, dbt }))
+            }
+            // Its faults were said when it was read for another date.
+            Err(_) if self.projects.keys().any(|(known, _)| known == name) => None,
             Err(found) => {
                 found.0.into_iter().for_each(|fault| faults.push(fault));
                 None
             }
         };
-        self.projects.insert(name.clone(), read.clone());
+        self.projects.insert(id, read.clone());
         read
     }
 }

@@ -15,5 +15,6 @@ mod harness;
 mod reading;
 mod report;
 mod rules;
+mod run;
 mod sql;
 mod tool;

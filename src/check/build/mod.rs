@@ -473,6 +473,7 @@ impl Builder {
             arguments.extend(["--indirect-selection".into(), "eager".into()]);
         }
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        arguments.extend(self.project.pinned_arguments());
         Call {
             directory: workspace.project(),
             profiles: workspace.project(),

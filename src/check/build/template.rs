@@ -93,6 +93,7 @@ fn key(project: &Project, engines: &Engines, profile: &str) -> io::Result<String
     for text in [FORMAT, profile, engines.name(), &engines.authority.version] {
         part(text.as_bytes());
     }
+    part(project.pinned_arguments().concat().as_bytes());
     for path in files(&project.root, &is_left_out)? {
         part(path.as_os_str().as_encoded_bytes());
         part(&fs_err::read(project.root.join(&path))?);
@@ -164,7 +165,7 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
         let call = Call {
             directory: work.clone(),
             profiles: open.clone(),
-            arguments: vec![command.into()],
+            arguments: std::iter::once(command.into()).chain(project.pinned_arguments()).collect(),
             wall: limits.wall * 4,
             cpu: limits.cpu * 4,
         };
@@ -202,7 +203,7 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
     let call = Call {
         directory: work.clone(),
         profiles: work.clone(),
-        arguments: vec!["parse".into()],
+        arguments: std::iter::once("parse".into()).chain(project.pinned_arguments()).collect(),
         wall: limits.wall * 4,
         cpu: limits.cpu * 4,
     };

@@ -1,9 +1,11 @@
 //! `assay run`: judge, write the reports, say what came out.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::cli::args::{EngineArg, Mode, RunArgs};
@@ -38,7 +40,7 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
     let config = &config;
     let request = request(config, args)?;
     let folder = request.folder.clone();
-    let resume = resume_command(&folder);
+    let resume = resume_command(&folder, std::env::args_os());
     let started = std::time::Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -145,14 +147,31 @@ fn show_disagreements(run: &Run) {
     }
 }
 
-fn resume_command(folder: &Path) -> String {
-    format!("assay run --resume {} (with the same options)", folder.display())
+/// The command that finishes a run: what was given, with the run's folder instead of a new one.
+fn resume_command(folder: &Path, given: impl Iterator<Item = OsString>) -> String {
+    let mut words = vec!["assay".to_owned()];
+    let mut given = given.skip(1).map(|word| word.to_string_lossy().into_owned());
+    while let Some(word) = given.next() {
+        match word.as_str() {
+            "--out" | "--resume" => drop(given.next()),
+            _ if word.starts_with("--out=") || word.starts_with("--resume=") => {}
+            _ => words.push(word),
+        }
+    }
+    words.extend(["--resume".to_owned(), folder.display().to_string()]);
+    output::shell(&words)
 }
 
-/// The first Ctrl-C lets what is under way finish, the second ends the process at once.
+/// The first Ctrl-C (or SIGTERM, as a CI job that is cancelled sends) lets what is under way finish, the second ends the
+/// process at once.
 async fn watch_signals(stopper: watch::Sender<bool>) {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     let mut asked = false;
-    while tokio::signal::ctrl_c().await.is_ok() {
+    loop {
+        tokio::select! {
+            asked = tokio::signal::ctrl_c() => if asked.is_err() { return },
+            _ = terminate.recv() => {}
+        }
         if asked {
             #[expect(clippy::disallowed_methods, clippy::exit, reason = "the second Ctrl-C means at once")]
             std::process::exit(Exit::Interrupted.code().into());

@@ -151,6 +151,7 @@ impl Batches {
         let mut arguments: Vec<String> = vec!["compile".into(), "--select".into()];
         arguments.extend(placed.iter().map(|(_, placed)| format!("path:{}", placed.sql_path.display())));
         arguments.extend(["--indirect-selection".into(), "eager".into()]);
+        arguments.extend(self.project.pinned_arguments());
         let limits = &self.engines.limits;
         let call =
             Call { profiles: directory.clone(), directory, arguments, wall: limits.wall, cpu: limits.cpu };
