@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{HistoryRecord, cluster_of};
 use crate::score::{CaseResult, Status};
-use crate::stats::bootstrap::{Cluster, bca_mean};
+use crate::stats::bootstrap::{Cluster, bca_mean, t_mean};
 use crate::stats::interval::Interval;
 use crate::stats::multiple::holm;
 use crate::stats::paired::{Pairs, mcnemar, sign_flip};
@@ -16,6 +16,8 @@ use crate::stats::power::detectable_difference;
 pub(crate) const LEVEL: f64 = 0.95;
 /// Power that the power note speaks of.
 const POWER: f64 = 0.80;
+/// Below this, a bootstrap over clusters is too sure of itself.
+const FEW_CLUSTERS: usize = 20;
 /// Seed of resampling: fixed, so that a report says the same when it is made again.
 const SEED: u64 = 0x00A5_5A41;
 
@@ -46,9 +48,11 @@ pub enum Verdict {
 pub enum Method {
     /// One trial a case: Newcombe's paired interval, McNemar's test with mid-p.
     McnemarMidP,
-    /// Several trials a case, or cases in clusters: BCa bootstrap and sign-flip permutation test over whole clusters; a
-    /// case without one is its own.
+    /// Several trials a case: BCa bootstrap over cases, sign-flip permutation test.
     SignFlip,
+    /// Cases in clusters: sign-flip permutation test on whole clusters, BCa bootstrap over them or, below 20, Student's t.
+    /// Neither is ever surer than if the cases stood each for itself.
+    Clusters,
 }
 
 /// A candidate against a baseline, on the cases that both were judged on.
@@ -153,15 +157,29 @@ pub fn compare(
         *cluster = Cluster { sum: cluster.sum + difference, size: cluster.size + 1 };
     }
     let groups = grouped.len() as u64;
-    let (method, interval, p_value) = if single_trials && groups == cases {
+    let grouped: Vec<Cluster> = grouped.into_values().collect();
+    let (method, interval, p_value) = if single_trials {
         let both = pairs.iter().filter(|p| p.1.0 == 1 && p.2.0 == 1).count() as u64;
         let counts =
             Pairs { both, first_only: wins, second_only: losses, neither: cases - both - wins - losses };
         (Method::McnemarMidP, counts.newcombe(LEVEL), mcnemar::mid_p(wins, losses))
     } else {
-        let grouped: Vec<Cluster> = grouped.into_values().collect();
+        let alone: Vec<Cluster> = differences.iter().map(|d| Cluster { sum: *d, size: 1 }).collect();
+        (Method::SignFlip, bca_mean(&alone, LEVEL, SEED), sign_flip(&differences, SEED))
+    };
+    let (method, interval, p_value) = if groups == cases {
+        (method, interval, p_value)
+    } else {
+        let clustered = match grouped.len() {
+            ..FEW_CLUSTERS => t_mean(&grouped, LEVEL),
+            _ => bca_mean(&grouped, LEVEL, SEED),
+        };
         let sums: Vec<f64> = grouped.iter().map(|cluster| cluster.sum).collect();
-        (Method::SignFlip, bca_mean(&grouped, LEVEL, SEED), sign_flip(&sums, SEED))
+        let wider = interval.zip(clustered).map(|(a, b)| Interval {
+            lower: a.lower.min(b.lower).max(-1.0),
+            upper: a.upper.max(b.upper).min(1.0),
+        });
+        (Method::Clusters, wider, p_value.max(sign_flip(&sums, SEED)))
     };
     // Flips that cancel are what nothing changing looks like; the rest may be the change itself.
     let noise = if cases > 0 { 2.0 * wins.min(losses) as f64 / cases as f64 } else { 0.0 };
@@ -235,7 +253,7 @@ mod tests {
         // The six wins are one family: one flip of a coin.
         let family: ClusterMap = (0..6).map(|i| (format!("case{i:03}"), "family".to_owned())).collect();
         let clustered = compare(("v1", None, &before), ("v2", &after), &family);
-        assert_eq!((clustered.method, clustered.clusters), (Method::SignFlip, Some(7)));
+        assert_eq!((clustered.method, clustered.clusters), (Method::Clusters, Some(7)));
         assert_eq!((clustered.wins, clustered.delta), (6, Some(0.5)));
         assert_eq!((clustered.verdict, clustered.p_value), (Verdict::CannotTell, 1.0));
     }

@@ -1,10 +1,10 @@
-//! BCa bootstrap of a mean over clusters.
+//! Intervals of a mean over clusters: BCa bootstrap, and Student's t where there are few.
 
 use rayon::prelude::*;
 
 use super::interval::Interval;
 use super::rng::SplitMix64;
-use super::special::{normal_cdf, normal_quantile};
+use super::special::{beta_quantile, normal_cdf, normal_quantile};
 
 /// A cluster: the sum of its values and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +66,23 @@ pub fn bca_mean(clusters: &[Cluster], level: f64, seed: u64) -> Option<Interval>
     Some(Interval { lower: end(tail), upper: end(1.0 - tail) })
 }
 
+/// Student's t interval for the mean of all values, with one degree of freedom less than clusters: wide where there are
+/// few, where a bootstrap would be too sure. `None` with fewer than two.
+pub fn t_mean(clusters: &[Cluster], level: f64) -> Option<Interval> {
+    if clusters.len() < 2 {
+        return None;
+    }
+    let (estimate, count) = (mean(clusters.iter().copied()), clusters.len() as f64);
+    let size: usize = clusters.iter().map(|c| c.size).sum();
+    let squares: f64 = clusters.iter().map(|c| (c.sum - estimate * c.size as f64).powi(2)).sum();
+    let error = (squares * count / (count - 1.0)).sqrt() / size as f64;
+    // T² = f (1 - X) / X where X is Beta(f/2, 1/2): its lower quantile is T's outer one.
+    let freedom = count - 1.0;
+    let x = beta_quantile(1.0 - level, freedom / 2.0, 0.5);
+    let reach = (freedom * (1.0 - x) / x).sqrt() * error;
+    Some(Interval { lower: estimate - reach, upper: estimate + reach })
+}
+
 fn mean(clusters: impl Iterator<Item = Cluster>) -> f64 {
     let (sum, size) = clusters.fold((0.0, 0), |(s, n), c| (s + c.sum, n + c.size));
     sum / size as f64
@@ -87,6 +104,16 @@ mod tests {
         let score = wilson(79, 100, 0.95).unwrap();
         assert_close(interval.lower, score.lower, 0.02);
         assert_close(interval.upper, score.upper, 0.02);
+    }
+
+    #[test]
+    fn t_has_one_degree_of_freedom_less_than_clusters() {
+        // Five values 1..5: mean 3, standard error sqrt(2.5 / 5), t(4) = 2.776445.
+        let values: Vec<Cluster> = (1..=5).map(|v| Cluster { sum: f64::from(v), size: 1 }).collect();
+        let found = t_mean(&values, 0.95).unwrap();
+        assert_close(found.upper - 3.0, 2.776_445_105 * 0.5_f64.sqrt(), 1e-6);
+        assert_close(found.lower, 6.0 - found.upper, 1e-9);
+        assert_eq!(t_mean(&values[..1], 0.95), None);
     }
 
     #[test]

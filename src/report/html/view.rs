@@ -293,7 +293,7 @@ fn comparison_row(c: &Comparison) -> ComparisonRow {
         in_this_run: c.baseline_run.is_none(),
         method: match c.method {
             Method::McnemarMidP => "McNemar mid-p, Newcombe interval",
-            Method::SignFlip if c.clusters.is_some() => "sign-flip test, BCa bootstrap over clusters",
+            Method::Clusters => "sign-flip test and interval over clusters",
             Method::SignFlip => "sign-flip test, BCa bootstrap over cases",
         },
         power: words::power_note(c),
