@@ -19,7 +19,7 @@ const ROUNDS: usize = 3;
 const UNDER_WAY: usize = 16;
 
 /// Makes engines anew for each round.
-type Make<'a> = Box<dyn Fn() -> Engines + 'a>;
+type Make<'a> = Box<dyn Fn(&Path) -> Engines + 'a>;
 
 fn main() {
     let count = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
@@ -28,19 +28,19 @@ fn main() {
     let rust = v2::find(Path::new(env!("CARGO_MANIFEST_DIR")));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let limits = BuildLimits::default();
-    let v1 = || Engines::v1(&tools, cores, &limits);
+    let v1 = |root: &Path| Engines::v1(root, &tools, cores, &limits);
     let mut engines: Vec<(&str, Make<'_>)> =
-        vec![("v1", Box::new(v1)), ("exec, compiled by v1", Box::new(|| v1().with_exec(&tools, None)))];
+        vec![("v1", Box::new(v1)), ("exec, compiled by v1", Box::new(|root| v1(root).with_exec(&tools, None)))];
     if let Some(rust) = &rust {
-        engines.push(("v2", Box::new(|| Engines::v2(&tools, rust, cores, &limits))));
-        engines.push(("exec, compiled by v2", Box::new(|| v1().with_exec(&tools, Some(rust)))));
+        engines.push(("v2", Box::new(|root| Engines::v2(root, &tools, rust, cores, &limits))));
+        engines.push(("exec, compiled by v2", Box::new(|root| v1(root).with_exec(&tools, Some(rust)))));
     }
     let mut out = std::io::stdout();
     let mut say = |line: String| writeln!(out, "{line}").expect("stdout");
     say(format!("{count} candidates, {cores} workers, medians of {ROUNDS} rounds"));
     for (name, engines) in engines {
         let mut rounds: Vec<(f64, f64)> =
-            (0..ROUNDS).map(|round| measure(&engines(), count, round)).collect();
+            (0..ROUNDS).map(|round| measure(&engines, count, round)).collect();
         rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (cpu, wall) = rounds[ROUNDS / 2];
         say(format!(
@@ -54,7 +54,7 @@ fn main() {
 }
 
 /// CPU and wall seconds a candidate.
-fn measure(engines: &Engines, count: usize, round: usize) -> (f64, f64) {
+fn measure(engines: &Make<'_>, count: usize, round: usize) -> (f64, f64) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -63,9 +63,10 @@ fn measure(engines: &Engines, count: usize, round: usize) -> (f64, f64) {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().to_path_buf();
     write_project(&root.join("shop"));
+    let engines = engines(&root);
     let builder = runtime.block_on(async {
         let project = Project::read(&root.join("shop")).expect("a project");
-        Arc::new(Builder::new(&root, project, engines, &|_| {}).await.expect("it builds"))
+        Arc::new(Builder::new(&root, project, &engines, &|_| {}).await.expect("it builds"))
     });
     let (cpu, start) = (cpu_time(), Instant::now());
     runtime.block_on(async {

@@ -93,7 +93,10 @@ impl Judge {
             Some(tools) => engines(config, &root, tools, workers, &progress)?,
             None => (None, None),
         };
-        let linters = tools.as_ref().map(|tools| Arc::new(Linters::new(tools.python.clone(), workers)));
+        let roots: BTreeSet<PathBuf> = cases.iter().map(|case| case.project.dbt.root.clone()).collect();
+        let roots: Vec<PathBuf> = roots.into_iter().collect();
+        let linters =
+            tools.as_ref().map(|tools| Arc::new(Linters::new(tools.python.clone(), workers, &roots)));
         for case in cases {
             let project = &case.project;
             let id = project.id();
@@ -402,7 +405,7 @@ fn engines(
     progress: &(impl Fn(&str) + Sync),
 ) -> Result<(Option<Engines>, Option<Engines>), Diagnostics> {
     let limits = limits(config);
-    let v1 = || Engines::v1(tools, workers, &limits);
+    let v1 = || Engines::v1(root, tools, workers, &limits);
     // It must write files that the other tools read.
     let fits = tools.versions.duckdb == v2::DUCKDB;
     let rust = match config.dbt.engine {
@@ -423,8 +426,8 @@ fn engines(
     };
     let (engines, auditors) = match (config.dbt.engine, &rust) {
         (EngineChoice::None, _) => return Ok((None, None)),
-        (EngineChoice::V2, Some(rust)) => (Engines::v2(tools, rust, workers, &limits), v1()),
-        (EngineChoice::V1, Some(rust)) => (v1(), Engines::v2(tools, rust, workers, &limits)),
+        (EngineChoice::V2, Some(rust)) => (Engines::v2(root, tools, rust, workers, &limits), v1()),
+        (EngineChoice::V1, Some(rust)) => (v1(), Engines::v2(root, tools, rust, workers, &limits)),
         // Batches are worth it where the Rust dbt compiles them.
         (EngineChoice::V1 | EngineChoice::Auto, None) => (v1(), v1().with_exec(tools, None)),
         _ => (v1().with_exec(tools, rust.as_ref()), v1()),

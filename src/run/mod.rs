@@ -23,7 +23,7 @@ use crate::generate::{Generator, Mode};
 use crate::history::{self, BaselineError, PromptInfo, RunInfo};
 use crate::score::{CaseResult, Price};
 use crate::suite::{Case, Filter, Suite, prompts};
-use crate::tool::git;
+use crate::tool::{git, sandbox};
 
 use answers::{Answers, BASELINE_PREFIX, Models};
 use baseline::Baseline;
@@ -140,7 +140,11 @@ pub async fn execute(
         answers.finish()?;
     }
     let head = git::head(&config.resolve(Path::new(".")));
-    let untooled = (!request.tools).then(|| "no tool was run: static checks only".to_owned());
+    let about_tools = match request.tools {
+        // What the system lacks to hold hostile drafts.
+        true => sandbox::support().gaps(),
+        false => vec!["no tool was run: static checks only".to_owned()],
+    };
     let info = RunInfo {
         id: request.id.clone(),
         started: request.started,
@@ -155,7 +159,7 @@ pub async fn execute(
         filters: filters(&request),
         versions,
         hashes: [("contract".to_owned(), short_hash(CONTRACT_JSON.as_bytes()))].into(),
-        notes: untooled
+        notes: about_tools
             .into_iter()
             .chain(stale)
             .chain(answers.notes())

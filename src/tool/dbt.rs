@@ -1,5 +1,5 @@
 //! Warm dbt processes (dbt-core 1.x). Starting dbt costs two CPU seconds of imports and three of parsing its own macros; a
-//! job in a warm process costs half a second.
+//! job in a fork of a warm process costs half a second.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::process::Limits;
+use super::sandbox::Access;
 use super::worker::{self, Answer, Workers};
 
 /// A call of dbt.
@@ -16,6 +17,9 @@ pub struct Job {
     pub directory: PathBuf,
     /// Arguments, from the subcommand on.
     pub arguments: Vec<String>,
+    /// The folder that the call may write below; holds `directory`.
+    #[serde(skip)]
+    pub write: PathBuf,
     /// Wall time.
     #[serde(skip)]
     pub wall: Duration,
@@ -51,13 +55,14 @@ pub struct Exception {
 pub struct Pool(Workers);
 
 impl Pool {
-    /// At most `size` processes of this Python, each under `limits`.
-    pub fn new(python: PathBuf, size: usize, limits: Limits) -> Self {
-        Self(Workers::new(python, include_str!("worker.py"), size, limits))
+    /// At most `size` processes of this Python, each call under `limits`. All calls write below the folders `write`.
+    pub fn new(python: PathBuf, size: usize, limits: Limits, write: Vec<PathBuf>) -> Self {
+        let access = Access { write, ..Access::default() };
+        Self(Workers::new(python, include_str!("worker.py"), size, limits, access))
     }
 
     /// Runs a job in a free worker, or waits for one.
     pub async fn run(&self, job: &Job) -> Answer<Finished> {
-        self.0.ask(job, job.wall, job.cpu).await
+        self.0.ask(job, std::slice::from_ref(&job.write), job.wall, job.cpu).await
     }
 }

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::process::{Limits, Program, Running};
+use super::sandbox::Access;
 
 /// Wall-clock time that a request may take, as a multiple of its CPU time.
 const WALL_PER_CPU: u32 = 10;
@@ -123,6 +124,7 @@ impl Session {
         };
         let child = Program::new(&self.binary)
             .args(["-batch", "-no-init", "-list", "-noheader", ":memory:"])
+            .sandboxed(Access::default())
             .spawn(&limits)
             .map_err(|error| fault(error.to_string()))?;
         self.child = Some(child);

@@ -382,6 +382,12 @@ fn bundled_duckdb(site: &Path) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// The Python that a tools environment would be made with, for tests.
+#[cfg(test)]
+pub(super) fn python() -> PathBuf {
+    install::find_python().expect("a Python")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,26 +1,16 @@
-"""Builds one model and runs its tests in a copied database: a JSON line in, a JSON line out.
+"""The tool that is served: DuckDB, which builds one model and runs its tests in a copied database (serve.py stands above this).
 
 Job:    {"database": "/path/x.duckdb", "config": {...}, "drop": ["relation"], "create": "create table ...",
          "relation": "\\"db\\".\\"schema\\".\\"name\\"", "tests": ["select ..."]}
 Answer: {"refused": null, "error": null, "seconds": 0.01, "columns": [["id", "INTEGER"]],
          "tests": [{"failures": 0, "error": null, "seconds": 0.01}]}
 
-`refused`: a text that is not one statement of its kind; nothing of it was run. When stdin closes, the process ends at
-once, even in the middle of a job.
+`refused`: a text that is not one statement of its kind; nothing of it was run.
 """
 
-import json
-import os
-import queue
-import sys
-import threading
-import time
 
-
-def watch(lines):
-    for line in sys.stdin.buffer:
-        lines.put(line)
-    os._exit(0)
+def warm_up(_):
+    import duckdb
 
 
 def single(duckdb, connection, text, kind):
@@ -28,7 +18,9 @@ def single(duckdb, connection, text, kind):
     return len(statements) == 1 and statements[0].type == getattr(duckdb.StatementType, kind)
 
 
-def run(duckdb, job):
+def handle(job):
+    import duckdb
+
     answer = {"refused": None, "error": None, "seconds": 0.0, "columns": [], "tests": []}
     connection = duckdb.connect(job["database"], config=job["config"])
     try:
@@ -69,23 +61,4 @@ def run(duckdb, job):
         connection.close()
 
 
-def main():
-    channel = os.fdopen(os.dup(1), "wb")
-    # SQL can print (PRAGMA enable_profiling).
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    lines = queue.Queue()
-    threading.Thread(target=watch, args=(lines,), daemon=True).start()
-
-    import duckdb
-
-    def send(**fields):
-        channel.write(json.dumps(fields).encode() + b"\n")
-        channel.flush()
-
-    send(ready=True)
-    while True:
-        send(**run(duckdb, json.loads(lines.get())))
-
-
-main()
+serve(warm_up, handle)

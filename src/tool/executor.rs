@@ -2,12 +2,13 @@
 //! own, with files, network and settings locked.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::process::Limits;
+use super::sandbox::Access;
 use super::worker::{Answer, Workers};
 
 /// What to build and test.
@@ -58,13 +59,15 @@ pub struct TestExecuted {
 pub struct Executor(Workers);
 
 impl Executor {
-    /// At most `size` processes of a Python that holds `duckdb`, each under `limits`.
-    pub fn new(python: PathBuf, size: usize, limits: Limits) -> Self {
-        Self(Workers::new(python, include_str!("executor.py"), size, limits))
+    /// At most `size` processes of a Python that holds `duckdb`, each job under `limits`. All jobs write below the folders
+    /// `write`.
+    pub fn new(python: PathBuf, size: usize, limits: Limits, write: Vec<PathBuf>) -> Self {
+        let access = Access { write, ..Access::default() };
+        Self(Workers::new(python, include_str!("executor.py"), size, limits, access))
     }
 
-    /// Runs a job in a free process, or waits for one.
-    pub async fn run(&self, job: &Job, wall: Duration, cpu: Duration) -> Answer<Executed> {
-        self.0.ask(job, wall, cpu).await
+    /// Runs a job in a free process, or waits for one. It writes below `write` only, where its database is.
+    pub async fn run(&self, job: &Job, write: &Path, wall: Duration, cpu: Duration) -> Answer<Executed> {
+        self.0.ask(job, &[write.to_owned()], wall, cpu).await
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::process::Limits;
+use super::sandbox::Access;
 use super::worker::{End, Workers};
 
 /// One text is linted in milliseconds; this is for a machine that is busy.
@@ -70,10 +71,12 @@ struct Job<'a> {
 }
 
 impl Linters {
-    /// At most `size` processes of this Python.
-    pub fn new(python: PathBuf, size: usize) -> Self {
+    /// At most `size` processes of this Python, for texts of these projects.
+    pub fn new(python: PathBuf, size: usize, projects: &[PathBuf]) -> Self {
         let limits = Limits { memory: Some(4 << 30), ..Limits::wall(WALL) };
-        Self(Workers::new(python, include_str!("linter.py"), size, limits))
+        let read = projects.iter().flat_map(|project| configurations(project)).collect();
+        let access = Access { read, ..Access::default() };
+        Self(Workers::new(python, include_str!("linter.py"), size, limits, access))
     }
 
     /// Lints a text without Jinja. `directory` is where sqlfluff looks for its configuration.
@@ -88,7 +91,7 @@ impl Linters {
         sql: &str,
     ) -> Result<Linted, String> {
         let job = Job { tool, directory, dialect, sql };
-        match self.0.ask::<Linted>(&job, WALL, CPU).await.end {
+        match self.0.ask::<Linted>(&job, &[], WALL, CPU).await.end {
             End::Finished(Linted { error: Some(error), .. }) => Err(error),
             End::Finished(linted) => Ok(linted),
             End::Killed(_) => Err(format!("{} did not finish", tool.name())),
@@ -96,4 +99,15 @@ impl Linters {
             End::NotStarted(why) => Err(why),
         }
     }
+}
+
+/// Where sqlfluff looks for the configuration of a project: in it, and in files of these names above it.
+fn configurations(project: &Path) -> Vec<PathBuf> {
+    const NAMES: [&str; 6] =
+        [".sqlfluff", ".sqlfluffignore", "pyproject.toml", "setup.cfg", "tox.ini", "pep8.ini"];
+    let project = std::path::absolute(project).unwrap_or_else(|_| project.to_owned());
+    let above = project.ancestors().skip(1).flat_map(|folder| NAMES.map(|name| folder.join(name)));
+    let mut found: Vec<PathBuf> = above.filter(|path| path.is_file()).collect();
+    found.push(project);
+    found
 }

@@ -1,24 +1,12 @@
-"""Keeps sqruff or sqlfluff imported and lints one text after the other: a JSON line in, a JSON line out.
+"""The tools that are served: sqruff and sqlfluff (serve.py stands above this).
 
 Job:    {"tool": "sqlfluff", "directory": "/path/of/the/project", "dialect": "duckdb", "sql": "select 1"}
 Answer: {"error": null, "violations": [{"code": "LT01", "line": 1, "column": 7, "message": "..."}], "left": 0,
          "fixed": "select 1\n"}
 
-`fixed` is the text after the tool's own fixes, `left` counts what remains in it. Texts come without Jinja, so templates are switched off: with
-sqlfluff, the project's configuration counts for everything else.
+`fixed` is the text after the tool's own fixes, `left` counts what remains in it. Texts come without Jinja, so templates are
+switched off: with sqlfluff, the project's configuration counts for everything else.
 """
-
-import json
-import os
-import queue
-import sys
-import threading
-
-
-def watch(lines):
-    for line in sys.stdin.buffer:
-        lines.put(line)
-    os._exit(0)
 
 
 def sqruff(job):
@@ -56,21 +44,35 @@ def sqlfluff(job):
     return violations, len(after.get_violations()), fixed
 
 
-def main():
-    channel = os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    lines = queue.Queue()
-    threading.Thread(target=watch, args=(lines,), daemon=True).start()
-    send = lambda **fields: (channel.write(json.dumps(fields).encode() + b"\n"), channel.flush())
-    send(ready=True)
-    while True:
-        job = json.loads(lines.get())
+CONFIGURATIONS = (".sqlfluff", "pyproject.toml", "setup.cfg", "tox.ini", "pep8.ini")
+list_folder = os.listdir
+
+
+def list_what_counts(path="."):
+    """sqlfluff lists every folder above the project, which a job may not; only its configuration may be read there."""
+    try:
+        return list_folder(path)
+    except PermissionError:
+        return [name for name in CONFIGURATIONS if os.path.isfile(os.path.join(path, name))]
+
+
+os.listdir = list_what_counts
+
+
+def warm_up(_):
+    for module in ("sqruff", "sqlfluff.core"):
         try:
-            violations, left, fixed = {"sqruff": sqruff, "sqlfluff": sqlfluff}[job["tool"]](job)
-            send(error=None, violations=violations, left=left, fixed=fixed)
-        except Exception as error:
-            send(error=f"{type(error).__name__}: {error}"[:2000], violations=[], left=0, fixed="")
+            __import__(module)
+        except ImportError:
+            pass
 
 
-main()
+def handle(job):
+    try:
+        violations, left, fixed = {"sqruff": sqruff, "sqlfluff": sqlfluff}[job["tool"]](job)
+        return {"error": None, "violations": violations, "left": left, "fixed": fixed}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:2000], "violations": [], "left": 0, "fixed": ""}
+
+
+serve(warm_up, handle)

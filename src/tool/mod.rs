@@ -7,5 +7,6 @@ pub mod executor;
 pub mod git;
 pub mod lint;
 pub mod process;
+pub mod sandbox;
 pub mod v2;
 pub mod worker;

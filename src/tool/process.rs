@@ -1,5 +1,6 @@
 //! Running a child under limits: its own process group, a wall-clock deadline, rlimits, an output cap, a scrubbed
-//! environment. A child never outlives its handle: dropping it kills the whole group.
+//! environment, and the kernel's restrictions ([`super::sandbox`]) where it touches what a model wrote. A child never
+//! outlives its handle: dropping it kills the whole group.
 //!
 //! The rlimits are set on the running child (`prlimit`), since code between fork and exec would need `unsafe`. The few
 //! microseconds in between are spent in exec and the dynamic loader, before anything a model wrote can run.
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+
+use super::sandbox::{self, Access};
 
 /// How long a group may take to end after SIGTERM before it gets SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
@@ -66,6 +69,7 @@ pub struct Program {
     env: BTreeMap<OsString, OsString>,
     cwd: Option<PathBuf>,
     stdin: Vec<u8>,
+    access: Option<Access>,
 }
 
 /// How a child ended.
@@ -111,6 +115,7 @@ impl Program {
             env: BTreeMap::new(),
             cwd: None,
             stdin: Vec::new(),
+            access: None,
         };
         for name in INHERITED {
             this = this.inherit(name);
@@ -178,14 +183,27 @@ impl Program {
         self
     }
 
+    /// Restricts it: no network, and of files only what is named. For every child that touches what a model wrote.
+    #[must_use]
+    pub fn sandboxed(mut self, access: Access) -> Self {
+        self.access = Some(access);
+        self
+    }
+
     /// Starts it with piped stdin, stdout and stderr, in a process group of its own, under the rlimits of `limits`
     /// (the deadline and the output cap are the caller's to keep). For children that are talked to; see [`Program::run`].
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(&self, limits: &Limits) -> io::Result<Running> {
+        let wrapped = self.access.as_ref().and_then(sandbox::wrapped);
+        let is_behind = wrapped.is_some() && self.access.as_ref().is_some_and(|access| access.processes);
+        let program = wrapped.as_ref().map_or(&self.program, |(program, _)| program);
         #[expect(clippy::disallowed_methods, reason = "the one place that starts children")]
-        let mut command = tokio::process::Command::new(&self.program);
+        let mut command = tokio::process::Command::new(program);
+        if let Some((_, before)) = &wrapped {
+            command.args(before).arg(&self.program);
+        }
         command
             .args(&self.args)
             .env_clear()
@@ -198,7 +216,16 @@ impl Program {
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
         }
-        let mut child = command.spawn()?;
+        let mut child = match &self.access {
+            None => command.spawn()?,
+            Some(access) => {
+                let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+                sandbox::restricted(&self.program, access, || {
+                    let _inside = runtime.enter();
+                    command.spawn()
+                })?
+            }
+        };
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let running = Running {
             stdin: child.stdin.take(),
@@ -207,7 +234,9 @@ impl Program {
             child,
             group,
         };
-        running.limit(limits);
+        if !is_behind {
+            running.limit(limits);
+        }
         Ok(running)
     }
 
@@ -343,14 +372,31 @@ impl Running {
         self.child.id()
     }
 
-    /// CPU time used so far by the process (not by its children), where the system says.
+    /// Whether it has come to its end.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// CPU time used so far by the process and all below it, where the system says.
     pub fn cpu_time(&self) -> Option<Duration> {
-        // utime and stime, fields 14 and 15, in ticks of 1/100 s; the command name before them may hold spaces.
-        let stat = fs_err::read_to_string(format!("/proc/{}/stat", self.child.id()?)).ok()?;
-        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-        let ticks: u64 =
-            fields.next()?.parse::<u64>().ok()?.checked_add(fields.next()?.parse::<u64>().ok()?)?;
-        Some(Duration::from_millis(ticks.checked_mul(10)?))
+        let mut total = Duration::ZERO;
+        let mut open = vec![(self.child.id()?, 0)];
+        while let Some((id, depth)) = open.pop() {
+            match cpu_of(id) {
+                Some(cpu) => total += cpu,
+                None if depth == 0 => return None,
+                // It ended since; its time is now its parent's.
+                None => continue,
+            }
+            let children =
+                fs_err::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+            if depth < 8 {
+                open.extend(
+                    children.split_ascii_whitespace().filter_map(|id| Some((id.parse().ok()?, depth + 1))),
+                );
+            }
+        }
+        Some(total)
     }
 
     /// Sets the rlimits of a running child. The CPU limit counts from now, so that a worker gets its share per job.
@@ -416,6 +462,15 @@ impl Running {
             let _ = rustix::process::kill_process_group(group, signal);
         }
     }
+}
+
+/// CPU time of one process and of its children that ended.
+fn cpu_of(id: u32) -> Option<Duration> {
+    // Fields 14 to 17, in ticks of 1/100 s; the command name before them may hold spaces.
+    let stat = fs_err::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11).take(4);
+    let ticks = fields.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(Duration::from_millis(ticks.checked_mul(10)?))
 }
 
 impl Drop for Running {

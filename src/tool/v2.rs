@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::dbt::{End, Finished, Job};
 use super::process::{Limits, Program};
+use super::sandbox::Access;
 
 /// A Rust dbt with its driver.
 #[derive(Debug)]
@@ -48,7 +49,12 @@ impl RustDbt {
             .env("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
             // Otherwise every error of a user carries the addresses of its stack.
             .env("RUST_BACKTRACE", "0")
-            .directory(&job.directory);
+            .directory(&job.directory)
+            .sandboxed(Access {
+                read: vec![self.library.clone()],
+                write: vec![job.write.clone()],
+                ..Access::default()
+            });
         match program.run(&limits).await {
             Err(error) => Ended {
                 end: End::NotStarted(format!("{}: {error}", self.binary.display())),

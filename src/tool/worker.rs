@@ -1,5 +1,6 @@
 //! Warm child processes that answer one JSON line with another: importing dbt or sqlfluff costs more than most of their
-//! jobs. A worker that was killed or that crashed is replaced, and so is one that has done its share of jobs.
+//! jobs. The warm process only imports; each job runs in a fork of it (`serve.py`), under limits and restrictions of its own, so
+//! that nothing a job does outlives it. A worker that was killed or that crashed is replaced.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -7,19 +8,23 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Semaphore;
 
 use super::process::{KillReason, Limits, Program, Running};
+use super::sandbox::{self, Access};
 
-/// A worker is replaced after this many jobs: Python programs leak a little with each.
-const JOBS_PER_WORKER: u32 = 50;
+/// What stands above every program that is served.
+const SERVE: &str = include_str!("serve.py");
 
 /// How long a worker may take until it is ready: its imports, on a busy machine.
 const START: Duration = Duration::from_secs(120);
+
+/// How much longer than its job a worker may take to say that it killed it.
+const LATE: Duration = Duration::from_secs(10);
 
 /// How long a worker that closed its stdout may take to end.
 const END: Duration = Duration::from_secs(1);
@@ -63,8 +68,9 @@ pub enum End<T> {
 #[derive(Debug)]
 pub struct Workers {
     python: PathBuf,
-    program: &'static str,
+    program: String,
     limits: Limits,
+    access: Access,
     free: Semaphore,
     idle: Mutex<Vec<Worker>>,
 }
@@ -76,61 +82,136 @@ struct Worker {
     stdout: BufReader<ChildStdout>,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_ends: tokio::task::JoinHandle<()>,
-    jobs: u32,
+}
+
+/// What a worker is told at its start.
+#[derive(Serialize)]
+struct Start<'a> {
+    read: Vec<&'a str>,
+    /// A folder for its warm-up.
+    scratch: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Request<'a, T> {
+    limits: JobLimits,
+    write: &'a [PathBuf],
+    job: &'a T,
+}
+
+#[derive(Serialize)]
+struct JobLimits {
+    wall: f64,
+    cpu: Option<u64>,
+    memory: Option<u64>,
+    file_size: Option<u64>,
+    open_files: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Reply<T> {
+    answer: Option<T>,
+    #[serde(default)]
+    killed: bool,
+    signal: Option<i32>,
+    code: Option<i32>,
+    cpu: Option<f64>,
 }
 
 impl Workers {
-    /// At most `size` processes of `program` under this Python, each under `limits` (`wall` and `cpu` come with each job).
+    /// At most `size` processes of `program` (what follows `serve.py`) under this Python; each job under `limits` (`wall`
+    /// and `cpu` come with it). `access`: what every job may read, and the folders below which all lie that jobs may write.
     /// None is started before it is needed.
-    pub fn new(python: PathBuf, program: &'static str, size: usize, limits: Limits) -> Self {
-        Self { python, program, limits, free: Semaphore::new(size.max(1)), idle: Mutex::new(Vec::new()) }
+    pub fn new(python: PathBuf, program: &str, size: usize, limits: Limits, mut access: Access) -> Self {
+        access.read.extend(sandbox::python_folders(&python));
+        access.execute.extend(fs_err::canonicalize(&python));
+        access.processes = true;
+        Self {
+            python,
+            program: format!("{SERVE}\n\n{program}"),
+            limits,
+            access,
+            free: Semaphore::new(size.max(1)),
+            idle: Mutex::default(),
+        }
     }
 
-    /// Gives a job to a free worker, or waits for one.
+    /// Gives a job to a free worker, or waits for one. The job may write below `write` only.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         job: &impl Serialize,
+        write: &[PathBuf],
         wall: Duration,
         cpu: Duration,
     ) -> Answer<T> {
         let permit = self.free.acquire().await;
         let started = Instant::now();
-        let end = match self.worker().await {
-            Err(why) => End::NotStarted(why),
-            Ok(mut worker) => {
-                let end = worker.ask(job, &Limits { wall, cpu: Some(cpu), ..self.limits.clone() }).await;
-                if matches!(end, End::Finished(_)) && worker.jobs < JOBS_PER_WORKER {
-                    self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+        let limits = JobLimits {
+            wall: wall.as_secs_f64(),
+            // Whole seconds, rounded up.
+            cpu: Some(cpu.as_secs() + u64::from(cpu.subsec_nanos() > 0)),
+            memory: self.limits.memory,
+            file_size: self.limits.file_size,
+            open_files: self.limits.open_files,
+        };
+        let end = match serde_json::to_vec(&Request { limits, write, job }) {
+            Err(error) => End::NotStarted(error.to_string()),
+            Ok(line) => match self.worker(write).await {
+                Err(why) => End::NotStarted(why),
+                Ok(mut worker) => {
+                    let (end, is_usable) = worker.ask(line, wall).await;
+                    if is_usable {
+                        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+                    }
+                    end
                 }
-                end
-            }
+            },
         };
         drop(permit);
         Answer { end, duration: started.elapsed() }
     }
 
-    async fn worker(&self) -> Result<Worker, String> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(worker) => Ok(worker),
-            None => Worker::start(&self.python, self.program, &self.limits).await,
+    async fn worker(&self, write: &[PathBuf]) -> Result<Worker, String> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut worker) = idle else { return self.start(write).await };
+            // It may have been killed while it waited.
+            if !worker.running.has_ended() {
+                return Ok(worker);
+            }
         }
     }
-}
 
-impl Worker {
-    async fn start(python: &PathBuf, source: &str, limits: &Limits) -> Result<Self, String> {
+    async fn start(&self, write: &[PathBuf]) -> Result<Worker, String> {
+        let mut read: Vec<&str> = sandbox::system_paths().collect();
+        let own: Vec<String> = self.access.read.iter().map(|path| path.display().to_string()).collect();
+        read.extend(own.iter().map(String::as_str));
+        let scratch = write.first().map(|folder| folder.join("warm-up"));
+        let start = serde_json::to_string(&Start { read, scratch: scratch.clone() })
+            .map_err(|error| error.to_string())?;
         // Isolated (-I): neither the user's packages nor modules in the job's directory are imported.
-        let program = Program::new(python)
-            .args(["-I", "-c", source])
+        let program = Program::new(&self.python)
+            .args(["-I", "-c", &self.program, &start])
             .env("HOME", "/nonexistent")
             .env("PYTHONHASHSEED", "0")
             .env("DO_NOT_TRACK", "1")
             .env("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-            .directory("/");
-        // Imports are not charged to the first job.
-        let limits = Limits { cpu: None, ..limits.clone() };
-        let mut running = program.spawn(&limits).map_err(|error| format!("{}: {error}", python.display()))?;
+            .directory("/")
+            .sandboxed(self.access.clone());
+        let worker = Worker::start(&program).await;
+        if let Some(scratch) = scratch {
+            let _ = fs_err::remove_dir_all(scratch);
+        }
+        worker
+    }
+}
+
+impl Worker {
+    async fn start(program: &Program) -> Result<Self, String> {
+        // Only jobs have limits: the warm process does nothing but import.
+        let mut running = program
+            .spawn(&Limits::wall(START))
+            .map_err(|error| format!("{}: {error}", program.path().display()))?;
         let (Some(stdin), Some(stdout), Some(mut stderr)) =
             (running.stdin.take(), running.stdout.take(), running.stderr.take())
         else {
@@ -147,8 +228,7 @@ impl Worker {
                 tail.drain(..excess);
             }
         });
-        let mut worker =
-            Self { running, stdin, stdout: BufReader::new(stdout), stderr: kept, stderr_ends, jobs: 0 };
+        let mut worker = Self { running, stdin, stdout: BufReader::new(stdout), stderr: kept, stderr_ends };
         match tokio::time::timeout(START, worker.line()).await {
             Ok(Some(line)) if line.contains("\"ready\"") => Ok(worker),
             Ok(_) => {
@@ -159,14 +239,10 @@ impl Worker {
         }
     }
 
-    async fn ask<T: DeserializeOwned>(&mut self, job: &impl Serialize, limits: &Limits) -> End<T> {
-        self.jobs += 1;
-        self.running.limit(limits);
+    /// How a job ended, and whether the worker can take another one.
+    async fn ask<T: DeserializeOwned>(&mut self, mut line: Vec<u8>, wall: Duration) -> (End<T>, bool) {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let before = self.running.cpu_time();
-        let mut line = match serde_json::to_vec(job) {
-            Ok(line) => line,
-            Err(error) => return End::NotStarted(error.to_string()),
-        };
         line.push(b'\n');
         let talk = async {
             // A worker that died is seen at the read.
@@ -174,22 +250,33 @@ impl Worker {
             let _ = self.stdin.flush().await;
             self.line().await
         };
-        match tokio::time::timeout(limits.wall, talk).await {
+        match tokio::time::timeout(wall + LATE, talk).await {
             Err(_) => {
-                // Of this job alone.
                 let cpu = self.running.cpu_time().and_then(|cpu| cpu.checked_sub(before?));
-                let _ = self.running.end().await;
-                End::Killed(KillReason::Wall { cpu })
+                self.running.kill();
+                (End::Killed(KillReason::Wall { cpu }), false)
             }
-            Ok(line) => match line.and_then(|line| serde_json::from_str(&line).ok()) {
-                Some(answer) => End::Finished(answer),
+            Ok(line) => match line.and_then(|line| serde_json::from_str::<Reply<T>>(&line).ok()) {
+                Some(Reply { answer: Some(answer), .. }) => (End::Finished(answer), true),
+                Some(Reply { killed: true, cpu, .. }) => {
+                    let cpu = cpu.and_then(|cpu| Duration::try_from_secs_f64(cpu).ok());
+                    (End::Killed(KillReason::Wall { cpu }), true)
+                }
+                Some(Reply { signal, code, .. }) => {
+                    // Its last words are on their way.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+                    let stderr = String::from_utf8_lossy(&tail).trim().to_owned();
+                    (End::Died { signal, code, stderr }, true)
+                }
                 None => {
                     let (status, stderr) = self.ended().await;
-                    End::Died {
+                    let end = End::Died {
                         signal: status.and_then(|status| status.signal()),
                         code: status.and_then(|status| status.code()),
                         stderr,
-                    }
+                    };
+                    (end, false)
                 }
             },
         }
@@ -218,55 +305,76 @@ impl Worker {
 mod tests {
     use super::*;
 
-    fn limits() -> Limits {
-        Limits::wall(Duration::from_secs(20))
+    async fn ask(workers: &Workers, job: &str) -> End<String> {
+        workers.ask(&job, &[], Duration::from_secs(2), Duration::from_secs(1)).await.end
     }
 
-    async fn ask(workers: &Workers) -> End<serde_json::Value> {
-        workers.ask(&serde_json::json!({}), Duration::from_millis(500), Duration::from_secs(10)).await.end
+    fn python() -> PathBuf {
+        crate::tool::environment::python()
     }
 
-    /// A stand-in for Python: a script that gets the worker's arguments and may do anything.
-    fn workers(script: &str) -> (tempfile::TempDir, Workers) {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().expect("temp dir");
-        let path = dir.path().join("python");
-        fs_err::write(&path, format!("#!/bin/sh\n{script}\n")).expect("script");
-        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
-        let workers = Workers::new(path, "", 1, limits());
-        (dir, workers)
+    /// Jobs are Python.
+    fn workers() -> Workers {
+        let program = "
+def alive(process):
+    try:
+        os.kill(process, 0)
+        return True
+    except OSError:
+        return False
+
+serve(lambda scratch: None, lambda job: str(eval(job)))";
+        let limits = Limits { memory: Some(1 << 30), file_size: Some(1 << 20), ..Limits::wall(LATE) };
+        Workers::new(python(), program, 1, limits, Access::default())
     }
 
     #[tokio::test]
     async fn a_worker_that_cannot_start_says_why() {
-        let (_dir, pool) = workers("echo 'No module named dbt' >&2; exit 1");
-        let End::NotStarted(why) = ask(&pool).await else { panic!("started") };
-        assert!(why.contains("No module named dbt"), "{why}");
-        let pool = Workers::new("/nonexistent/python".into(), "", 1, limits());
-        assert!(matches!(ask(&pool).await, End::NotStarted(_)));
+        let workers = |program| Workers::new(python(), program, 1, Limits::wall(LATE), Access::default());
+        let End::NotStarted(why) = ask(&workers("import nosuchmodule"), "1").await else { panic!("started") };
+        assert!(why.contains("No module named 'nosuchmodule'"), "{why}");
+        let pool = Workers::new("/nonexistent/python".into(), "", 1, Limits::wall(LATE), Access::default());
+        assert!(matches!(ask(&pool, "1").await, End::NotStarted(_)));
     }
 
     #[tokio::test]
-    async fn a_worker_that_hangs_is_killed_and_replaced() {
-        let (dir, pool) = workers(
-            "echo $$ >> started; echo '{\"ready\":true}'; read line; if [ $(wc -l < started) = 1 ]; then sleep 60; fi
-             echo '{\"id\":1,\"success\":true,\"exception\":null,\"cpu\":0.1}'; read line",
+    async fn a_job_that_fails_in_any_way_leaves_the_worker_usable() {
+        let workers = workers();
+        let End::Finished(id) = ask(&workers, "os.getppid()").await else { panic!("no answer") };
+        let End::Died { code: Some(1), stderr, .. } = ask(&workers, "1 / 0").await else {
+            panic!("no error")
+        };
+        assert_eq!(stderr, "ZeroDivisionError: division by zero");
+        let end = ask(&workers, "os.kill(os.getpid(), 9)").await;
+        assert!(matches!(end, End::Died { signal: Some(9), .. }), "{end:?}");
+        let end = ask(&workers, "time.sleep(60)").await;
+        assert!(
+            matches!(end, End::Killed(KillReason::Wall { cpu: Some(cpu) }) if cpu.as_secs() == 0),
+            "{end:?}"
         );
-        // The script starts in `/`; count starts in a file beside it instead.
-        let count = dir.path().join("started");
-        let script = fs_err::read_to_string(dir.path().join("python")).expect("script");
-        fs_err::write(dir.path().join("python"), script.replace("started", &count.display().to_string()))
-            .expect("script");
-        assert!(matches!(ask(&pool).await, End::Killed(KillReason::Wall { .. })));
-        assert!(matches!(ask(&pool).await, End::Finished(_)));
+        let end = ask(&workers, "[0 for _ in iter(int, 1)]").await;
+        assert!(matches!(end, End::Died { signal: Some(24), .. }), "{end:?}");
+        let end = ask(&workers, "'x' * (2 << 30)").await;
+        assert!(matches!(&end, End::Died { stderr, .. } if stderr.contains("MemoryError")), "{end:?}");
+        // A job changes nothing for the next one, and cannot answer in its place.
+        let end = ask(&workers, "[globals().update(time=None), os.write(1, b'{}\\n')]").await;
+        assert!(matches!(end, End::Finished(_)), "{end:?}");
+        let End::Finished(again) = ask(&workers, "os.getppid()").await else { panic!("no answer") };
+        assert_eq!(id, again);
     }
 
+    /// What a job starts ends with it, even when it hides in a session of its own.
     #[tokio::test]
-    async fn a_worker_that_dies_or_talks_nonsense_is_told_apart() {
-        let (_dir, dying) = workers("echo '{\"ready\":true}'; read line; echo bye >&2; kill -9 $$");
-        let End::Died { signal, stderr, .. } = ask(&dying).await else { panic!("not dead") };
-        assert_eq!((signal, stderr.as_str()), (Some(9), "bye"));
-        let (_dir, other) = workers("echo '{\"ready\":true}'; read line; echo nonsense; read line");
-        assert!(matches!(ask(&other).await, End::Died { .. }));
+    async fn nothing_outlives_its_job() {
+        if !sandbox::support().closes_network() {
+            return;
+        }
+        let workers = workers();
+        let hide = "os.fork() or (os.setsid(), os.fork() or time.sleep(60), os._exit(0))";
+        assert!(matches!(ask(&workers, hide).await, End::Finished(_)));
+        let End::Finished(left) = ask(&workers, "[n for n in range(1, 1000) if alive(n)]").await else {
+            panic!("no answer")
+        };
+        assert_eq!(left.matches(',').count(), 1, "only the worker and the job itself: {left}");
     }
 }

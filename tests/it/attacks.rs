@@ -11,14 +11,16 @@ use assay::sql::policy::Policy;
 /// Set in the environment of every test; its value stands for a key.
 const ENV: &str = "CARGO_MANIFEST_DIR";
 
-struct Attack {
-    name: String,
-    sql: String,
-    yaml: String,
-    test: Option<String>,
+/// A hostile candidate.
+pub(crate) struct Attack {
+    pub(crate) name: String,
+    pub(crate) sql: String,
+    pub(crate) yaml: String,
+    pub(crate) test: Option<String>,
 }
 
-fn attacks(replace: &[(&str, &str)]) -> Vec<Attack> {
+/// All of them, with their marks replaced.
+pub(crate) fn attacks(replace: &[(&str, &str)]) -> Vec<Attack> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/attacks");
     let mut found = Vec::new();
     for entry in fs_err::read_dir(folder).expect("attacks") {

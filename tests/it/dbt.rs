@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// One runtime, since workers belong to the runtime that started them.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 });
 static SHOP: OnceCell<Builder> = OnceCell::const_new();
@@ -54,12 +54,17 @@ models:
         "models:\n  - name: fct_existing\n    columns: [{name: id, data_tests: [unique]}]\n  - name: dim_kept\n    columns:\n      - name: id\n        data_tests:\n          - relationships: {arguments: {to: ref('fct_existing'), field: id}}\n",
     ),
     ("models/marts/dim_kept.sql", "select 1 as id"),
+    // A way to run Python, for attacks that start where everything else has failed.
+    (
+        "macros/act.sql",
+        "{% materialization act, adapter='duckdb' %}{% call statement('main', language='python') %}{{ compiled_code }}{% endcall %}{% do return({'relations': []}) %}{% endmaterialization %}",
+    ),
     ("macros/shout.sql", "{% macro shout(x) %}upper({{ x }}){% endmacro %}"),
 ];
 
 /// The shop with the engine that most tests use.
 async fn shop() -> &'static Builder {
-    SHOP.get_or_init(|| builder("v1")).await
+    SHOP.get_or_init(|| builder("v1", "v1")).await
 }
 
 /// Writes the shop into a folder of its own.
@@ -75,23 +80,24 @@ fn write_shop(name: &str, change: &dyn Fn(&str) -> String) -> (PathBuf, Project)
     (root, Project::read(&project).expect("a project"))
 }
 
-/// The shop with an engine.
-async fn builder(engine: &str) -> Builder {
-    let (root, project) = write_shop(engine, &|text| text.to_owned());
+/// The shop with an engine, in a folder of its own.
+pub(crate) async fn builder(folder: &str, engine: &str) -> Builder {
+    let (root, project) = write_shop(folder, &|text| text.to_owned());
     let tools = super::tool::tools();
     // On a busy machine the CPU limit must come first.
     let seconds = std::time::Duration::from_secs;
     let limits = BuildLimits { cpu: seconds(6), wall: seconds(600), ..BuildLimits::default() };
     let engines = match engine {
-        "v2" => Engines::v2(&tools, &super::tool::v2(), 2, &limits),
-        "exec" => Engines::v1(&tools, 2, &limits).with_exec(&tools, None),
-        "exec-v2" => Engines::v1(&tools, 2, &limits).with_exec(&tools, Some(&super::tool::v2())),
-        _ => Engines::v1(&tools, 2, &limits),
+        "v2" => Engines::v2(&root, &tools, &super::tool::v2(), 2, &limits),
+        "exec" => Engines::v1(&root, &tools, 2, &limits).with_exec(&tools, None),
+        "exec-v2" => Engines::v1(&root, &tools, 2, &limits).with_exec(&tools, Some(&super::tool::v2())),
+        _ => Engines::v1(&root, &tools, 2, &limits),
     };
     Builder::new(&root, project, &engines, &|_| {}).await.expect("the project builds")
 }
 
-fn request(model: &str, sql: &str, yaml: &str) -> BuildRequest {
+/// A candidate for the marts of the small project.
+pub(crate) fn request(model: &str, sql: &str, yaml: &str) -> BuildRequest {
     BuildRequest {
         model_name: model.into(),
         sql_path: format!("models/marts/{model}.sql").into(),
@@ -103,12 +109,12 @@ fn request(model: &str, sql: &str, yaml: &str) -> BuildRequest {
 }
 
 /// Tests of a model's only column `id`.
-fn yaml(model: &str, tests: &str) -> String {
+pub(crate) fn yaml(model: &str, tests: &str) -> String {
     format!("models:\n  - name: {model}\n    columns:\n      - name: id\n        data_tests: {tests}\n")
 }
 
 /// The first step that did not pass, with its outcome and class.
-fn verdict(report: &BuildReport) -> (&'static str, Outcome, Option<C>) {
+pub(crate) fn verdict(report: &BuildReport) -> (&'static str, Outcome, Option<C>) {
     for (name, step) in [("compile", &report.compile), ("run", &report.run), ("tests", &report.tests)] {
         if step.outcome != Outcome::Passed {
             return (name, step.outcome, step.class);
@@ -117,7 +123,8 @@ fn verdict(report: &BuildReport) -> (&'static str, Outcome, Option<C>) {
     ("all", Outcome::Passed, None)
 }
 
-const GOOD: &str = "select order_id as id, amount from {{ ref('stg_orders') }}";
+/// A candidate that passes.
+pub(crate) const GOOD: &str = "select order_id as id, amount from {{ ref('stg_orders') }}";
 
 /// The oldest dbt that is supported, in an environment of its own, named as an existing dbt.
 #[test]
@@ -136,7 +143,7 @@ fn the_oldest_dbt_judges_alike() {
     };
     for (engine, exec) in [("old", false), ("old-exec", true)] {
         let (root, project) = write_shop(engine, &old);
-        let engines = Engines::v1(&tools, 2, &BuildLimits::default());
+        let engines = Engines::v1(&root, &tools, 2, &BuildLimits::default());
         let engines = if exec { engines.with_exec(&tools, None) } else { engines };
         RUNTIME.block_on(async {
             let shop = Builder::new(&root, project, &engines, &|_| {}).await.expect("it builds");
@@ -259,19 +266,19 @@ fn every_failure_is_named_on_v1() {
 
 #[test]
 fn every_failure_is_named_on_exec() {
-    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("exec")))));
+    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("exec", "exec")))));
 }
 
 #[test]
 #[ignore = "installs the second engine: cargo test --test it -- --ignored on_v2"]
 fn every_failure_is_named_on_exec_with_v2() {
-    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("exec-v2")))));
+    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("exec-v2", "exec-v2")))));
 }
 
 #[test]
 #[ignore = "installs the second engine: cargo test --test it -- --ignored on_v2"]
 fn every_failure_is_named_on_v2() {
-    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("v2")))));
+    every_failure_is_named(Box::leak(Box::new(RUNTIME.block_on(builder("v2", "v2")))));
 }
 
 async fn compare(

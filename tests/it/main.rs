@@ -4,6 +4,7 @@ mod architecture;
 mod assistant;
 mod attacks;
 mod cli;
+mod containment;
 mod dbt;
 mod diff;
 mod draft;

@@ -58,8 +58,8 @@ fn codes(result: &CheckResult) -> Vec<&str> {
 #[tokio::test]
 async fn lint_uses_the_projects_configuration_and_is_not_confused_by_macros() {
     let tools = tools();
-    let linters = Arc::new(Linters::new(tools.python.clone(), 1));
     let dir = tempfile::tempdir().expect("temp dir");
+    let linters = Arc::new(Linters::new(tools.python.clone(), 1, &[dir.path().to_owned()]));
     fs_err::write(dir.path().join("dbt_project.yml"), "name: shop").expect("project");
     let project = Project::read(dir.path()).expect("a project");
     let bad = "select id, name FROM {{ ref('a') }} where name  = 1\n";

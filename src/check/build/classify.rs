@@ -73,6 +73,8 @@ pub enum FailureClass {
     UpstreamFailed,
     /// dbt or the database crashed.
     EngineCrash,
+    /// The process was killed from outside: by a person, or by a system without memory.
+    Killed,
     /// A driver, a lock, the disk, or a machine too busy.
     Infra,
 }
@@ -91,7 +93,7 @@ pub enum Gate {
 
 impl FailureClass {
     /// Every class.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Format,
         Self::YamlInvalid,
         Self::JinjaSyntax,
@@ -120,6 +122,7 @@ impl FailureClass {
         Self::ResourceLimit,
         Self::UpstreamFailed,
         Self::EngineCrash,
+        Self::Killed,
         Self::Infra,
     ];
 
@@ -154,13 +157,17 @@ impl FailureClass {
             Self::ResourceLimit => "resource_limit",
             Self::UpstreamFailed => "upstream_failed",
             Self::EngineCrash => "engine_crash",
+            Self::Killed => "killed",
             Self::Infra => "infra",
         }
     }
 
     /// Whether the candidate is not to blame: such a build is retried once, then errored.
     pub fn is_infrastructure(self) -> bool {
-        matches!(self, Self::UpstreamFailed | Self::EngineCrash | Self::Infra | Self::PackageMissing)
+        matches!(
+            self,
+            Self::UpstreamFailed | Self::EngineCrash | Self::Killed | Self::Infra | Self::PackageMissing
+        )
     }
 }
 
@@ -194,7 +201,7 @@ const SIGKILL: i32 = 9;
 /// A candidate that burned its CPU time is to blame for it. One that ran out of wall time without using the CPU waited
 /// for something: the machine is to blame.
 pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -> Option<Failure> {
-    use FailureClass::{EngineCrash, Infra, ResourceLimit, Timeout};
+    use FailureClass::{EngineCrash, Infra, Killed, ResourceLimit, Timeout};
     let failure = match end {
         End::Finished(_) => return None,
         End::NotStarted(why) => Failure::new(Infra, why.clone()),
@@ -213,7 +220,7 @@ pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -
             Failure::new(ResourceLimit, format!("used more than {} s of CPU time", cpu.as_secs()))
         }
         End::Died { signal: Some(SIGKILL), .. } => {
-            Failure::new(Infra, "dbt was killed from outside (is the machine out of memory?)")
+            Failure::new(Killed, "dbt was killed from outside (is the machine out of memory?)")
         }
         End::Died { stderr, .. }
             if ["MemoryError", "bad_alloc", "memory allocation of"].iter().any(|w| stderr.contains(w)) =>
@@ -457,7 +464,7 @@ mod tests {
         assert_eq!(class(killed(None)), Some(FailureClass::Infra));
         let died = |signal| End::Died { signal: Some(signal), code: None, stderr: String::new() };
         assert_eq!(class(died(24)), Some(FailureClass::ResourceLimit));
-        assert_eq!(class(died(9)), Some(FailureClass::Infra));
+        assert_eq!(class(died(9)), Some(FailureClass::Killed));
         assert_eq!(class(died(11)), Some(FailureClass::EngineCrash));
         assert_eq!(class(End::Finished(Finished { success: true, exception: None })), None);
     }

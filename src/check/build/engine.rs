@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub(super) directory: PathBuf,
     /// Folder of `profiles.yml`.
     pub(super) profiles: PathBuf,
+    /// The folder that the call may write below.
+    pub(super) write: PathBuf,
     /// From the subcommand on.
     pub(super) arguments: Vec<String>,
     pub(super) wall: Duration,
@@ -60,8 +62,13 @@ impl Engine {
         );
         arguments.extend(["--profiles-dir".into(), call.profiles.display().to_string()]);
         arguments.extend(["--no-send-anonymous-usage-stats", "--no-version-check"].map(str::to_owned));
-        let job =
-            |arguments| Job { directory: call.directory.clone(), arguments, wall: call.wall, cpu: call.cpu };
+        let job = |arguments| Job {
+            directory: call.directory.clone(),
+            arguments,
+            write: call.write.clone(),
+            wall: call.wall,
+            cpu: call.cpu,
+        };
         let (end, events) = match self {
             Self::V1(pool) => {
                 let log = call.directory.join("logs").join("dbt.log");

@@ -1,10 +1,11 @@
 //! Which engines a run has: the one whose word counts, and, before it, the cheap way for what is simple.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::BuildLimits;
 use super::engine::Engine;
+use super::{template, workspace};
 use crate::dbt::style::TestStyle;
 use crate::tool::dbt::Pool;
 use crate::tool::environment::{Tools, v2};
@@ -22,6 +23,8 @@ pub struct Engines {
     /// Children at a time.
     pub(super) workers: usize,
     pub(super) limits: BuildLimits,
+    /// The folders below which they write.
+    folders: Vec<PathBuf>,
     /// The cheap way: what executes, and what may compile for it, the cheaper first.
     pub(super) exec: Option<(Arc<Executor>, Vec<Dbt>)>,
 }
@@ -36,35 +39,33 @@ pub(super) struct Dbt {
 }
 
 impl Engines {
-    /// dbt-core 1.x in `workers` warm processes.
-    pub fn v1(tools: &Tools, workers: usize, limits: &BuildLimits) -> Self {
-        let pool = Pool::new(tools.python.clone(), workers, limits.of_process());
+    /// dbt-core 1.x in `workers` warm processes, for projects that are built below `root`.
+    pub fn v1(root: &Path, tools: &Tools, workers: usize, limits: &BuildLimits) -> Self {
+        let folders = folders(root);
+        let pool = Pool::new(tools.python.clone(), workers, limits.of_process(), folders.clone());
         let versions = &tools.versions;
         let authority = Dbt {
             engine: Engine::V1(Arc::new(pool)),
             version: format!("{} {} {}", versions.dbt_core, versions.dbt_duckdb, versions.duckdb),
             style: TestStyle::of_version(&versions.dbt_core),
         };
-        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), exec: None }
+        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), folders, exec: None }
     }
 
     /// dbt-core 2.x, at most `workers` processes at a time.
-    pub fn v2(tools: &Tools, rust: &v2::V2, workers: usize, limits: &BuildLimits) -> Self {
-        let dbt = RustDbt::new(rust.binary.clone(), rust.library.clone(), workers, limits.of_process());
-        let authority = Dbt {
-            engine: Engine::V2(Arc::new(dbt)),
-            version: format!("{} {}", v2::VERSION, v2::DUCKDB),
-            style: TestStyle::Arguments,
-        };
-        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), exec: None }
+    pub fn v2(root: &Path, tools: &Tools, rust: &v2::V2, workers: usize, limits: &BuildLimits) -> Self {
+        let authority = rust_dbt(rust, workers, limits);
+        let folders = folders(root);
+        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), folders, exec: None }
     }
 
     /// With the cheap way before it: compiled in batches by `rust`, where it is there and reads the project, else by the
     /// authority; executed by DuckDB.
     #[must_use]
     pub fn with_exec(mut self, tools: &Tools, rust: Option<&v2::V2>) -> Self {
-        let executor = Executor::new(tools.python.clone(), self.workers, self.limits.of_process());
-        let rust = rust.map(|rust| Self::v2(tools, rust, self.workers, &self.limits).authority);
+        let limits = self.limits.of_process();
+        let executor = Executor::new(tools.python.clone(), self.workers, limits, self.folders.clone());
+        let rust = rust.map(|rust| rust_dbt(rust, self.workers, &self.limits));
         let compilers = rust.into_iter().chain([self.authority.clone()]).collect();
         self.exec = Some((Arc::new(executor), compilers));
         self
@@ -74,6 +75,21 @@ impl Engines {
     pub fn name(&self) -> &'static str {
         self.authority.engine.name()
     }
+}
+
+fn rust_dbt(rust: &v2::V2, workers: usize, limits: &BuildLimits) -> Dbt {
+    let dbt = RustDbt::new(rust.binary.clone(), rust.library.clone(), workers, limits.of_process());
+    Dbt {
+        engine: Engine::V2(Arc::new(dbt)),
+        version: format!("{} {}", v2::VERSION, v2::DUCKDB),
+        style: TestStyle::Arguments,
+    }
+}
+
+/// The folders below which everything lies that an engine writes: workspaces and prepared projects.
+fn folders(root: &Path) -> Vec<PathBuf> {
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    vec![workspace::folder(&root), template::folder(&root)]
 }
 
 impl BuildLimits {

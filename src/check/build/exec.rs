@@ -74,7 +74,8 @@ impl Exec {
         let (from, to) = (template.project.join(DATABASE), workspace.database());
         tokio::task::spawn_blocking(move || fs_err::copy(from, to)).await.ok()?.ok()?;
         let job = job(&compiled, &workspace, engines, golden)?;
-        let answer = self.executor.run(&job, engines.limits.wall, engines.limits.cpu).await;
+        let limits = &engines.limits;
+        let answer = self.executor.run(&job, workspace.folder(), limits.wall, limits.cpu).await;
         // Whoever ran into a limit or crashed is judged by the authority, as is what was refused.
         let End::Finished(executed) = answer.end else { return None };
         if executed.refused.is_some() {
@@ -104,6 +105,7 @@ async fn reads(
     let call = Call {
         profiles: directory.clone(),
         directory,
+        write: workspace.folder().to_owned(),
         arguments: vec!["parse".into()],
         wall: engines.limits.wall,
         cpu: engines.limits.cpu,

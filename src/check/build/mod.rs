@@ -41,6 +41,9 @@ const CATALOG: &str = "warehouse";
 /// The database file in every workspace.
 const DATABASE: &str = "warehouse.duckdb";
 
+/// How often a candidate is tried whose process is killed from outside.
+const ATTEMPTS: u32 = 5;
+
 /// What one candidate may use.
 #[derive(Debug, Clone)]
 pub struct BuildLimits {
@@ -207,11 +210,16 @@ impl BuildReport {
 
     /// Whether the infrastructure, not the candidate, decided a step.
     pub fn is_errored(&self) -> bool {
+        self.steps().any(|step| step.outcome == Outcome::Errored)
+    }
+
+    fn was_killed(&self) -> bool {
+        self.steps().any(|step| step.class == Some(FailureClass::Killed))
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &Step> {
         let second = self.second_run.as_ref().map(|second| &second.run);
-        [Some(&self.compile), Some(&self.run), Some(&self.tests), second]
-            .into_iter()
-            .flatten()
-            .any(|step| step.outcome == Outcome::Errored)
+        [Some(&self.compile), Some(&self.run), Some(&self.tests), second].into_iter().flatten()
     }
 }
 
@@ -285,16 +293,19 @@ impl Builder {
         self.template.project.join(DATABASE)
     }
 
-    /// Builds a candidate. After an infrastructure fault it is tried once more, from the start.
+    /// Builds a candidate. After an infrastructure fault it is tried once more, from the start; where the process was killed
+    /// from outside, which says nothing at all, up to [`ATTEMPTS`] times.
     pub async fn build(&self, request: &BuildRequest) -> BuildReport {
-        let first = self.attempt(request).await;
-        if !first.is_errored() {
-            return first;
+        let mut attempts = 1;
+        loop {
+            let mut report = self.attempt(request).await;
+            report.attempts = attempts;
+            let most = if report.was_killed() { ATTEMPTS } else { 2 };
+            if !report.is_errored() || attempts >= most {
+                return report;
+            }
+            attempts += 1;
         }
-        drop(first);
-        let mut second = self.attempt(request).await;
-        second.attempts = 2;
-        second
     }
 
     async fn attempt(&self, request: &BuildRequest) -> BuildReport {
@@ -477,6 +488,7 @@ impl Builder {
         Call {
             directory: workspace.project(),
             profiles: workspace.project(),
+            write: workspace.folder().to_owned(),
             arguments,
             wall: self.engines.limits.wall,
             cpu: self.engines.limits.cpu,
@@ -551,8 +563,6 @@ fn place(project: &Project, root: &Path, request: &BuildRequest) -> std::io::Res
             }
         }
         if changed {
-            // Not written in place: the file may be linked to the template's.
-            fs_err::remove_file(&full)?;
             fs_err::write(&full, text)?;
         }
     }

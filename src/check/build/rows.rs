@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::columns::{Pairing, pair_columns};
 use super::{CATALOG, DATABASE};
-use crate::tool::process::{Limits, Program};
+use crate::tool::process::{Finished, Limits, Program};
+use crate::tool::sandbox::Access;
 
 /// Rows shown of each kind.
 const EXAMPLES: usize = 5;
@@ -172,11 +173,13 @@ impl Duckdb {
             ));
         }
         let _permit = self.free.acquire().await;
-        let finished =
-            self.program(false).stdin(script).run(&self.limits()).await.map_err(|e| e.to_string())?;
-        match finished.killed {
-            None => Ok(()),
-            Some(reason) => Err(format!("duckdb was stopped: {reason:?}")),
+        let access = Access { write: folders(&[database]), ..Access::default() };
+        let program = self.program(false).stdin(script).sandboxed(access);
+        let finished = self.run(&program).await?;
+        match (finished.killed, finished.signal) {
+            (None, None) => Ok(()),
+            (Some(reason), _) => Err(format!("duckdb was stopped: {reason:?}")),
+            (None, Some(signal)) => Err(format!("duckdb ended by signal {signal}")),
         }
     }
 
@@ -245,12 +248,11 @@ impl Duckdb {
             allowed.join(", ")
         );
         let _permit = self.free.acquire().await;
-        let finished = self
+        let program = self
             .program(true)
             .stdin(format!("{prelude}{script}"))
-            .run(&self.limits())
-            .await
-            .map_err(|error| format!("{}: {error}", self.program.display()))?;
+            .sandboxed(Access { read: folders(files), ..Access::default() });
+        let finished = self.run(&program).await?;
         if let Some(reason) = finished.killed {
             return Err(format!("stopped: {reason:?}"));
         }
@@ -268,6 +270,19 @@ impl Duckdb {
         Ok(Answer { lines, fault })
     }
 
+    /// Runs to its end, again where the process was killed from outside: what it does to a file it does once.
+    async fn run(&self, program: &Program) -> Result<Finished, String> {
+        let mut attempts = 1;
+        loop {
+            let finished = program.run(&self.limits()).await;
+            let finished = finished.map_err(|error| format!("{}: {error}", self.program.display()))?;
+            if finished.killed.is_some() || finished.signal != Some(9) || attempts >= super::ATTEMPTS {
+                return Ok(finished);
+            }
+            attempts += 1;
+        }
+    }
+
     fn program(&self, bail: bool) -> Program {
         let program = Program::new(&self.program).args(["-init", "/dev/null", "-batch", "-jsonlines"]);
         let program = if bail { program.arg("-bail") } else { program };
@@ -277,6 +292,11 @@ impl Duckdb {
     fn limits(&self) -> Limits {
         Limits { memory: Some(8 << 30), ..Limits::wall(self.wall) }
     }
+}
+
+/// The folders of files: DuckDB looks for logs beside a database.
+fn folders(files: &[&Path]) -> Vec<PathBuf> {
+    files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect()
 }
 
 /// Attaches a database read-only under the name that its views use.

@@ -34,6 +34,11 @@ pub(super) struct Summary {
     pub(super) failed_tests: BTreeMap<String, String>,
 }
 
+/// Where all templates are.
+pub(super) fn folder(root: &Path) -> PathBuf {
+    root.join(".assay").join("templates")
+}
+
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) project: PathBuf,
@@ -53,7 +58,7 @@ impl Template {
         };
         let profile = profile(project, &engines.authority.engine, &engines.limits, true);
         let key = key(project, engines, &profile).map_err(fault)?;
-        let parent = root.join(".assay").join("templates");
+        let parent = folder(root);
         fs_err::create_dir_all(&parent).map_err(fault)?;
         let home = std::path::absolute(parent.join(&key)).map_err(fault)?;
         let lock = fs_err::File::create(home.with_extension("lock")).map_err(fault)?;
@@ -165,6 +170,7 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
         let call = Call {
             directory: work.clone(),
             profiles: open.clone(),
+            write: dir.to_owned(),
             arguments: std::iter::once(command.into()).chain(project.pinned_arguments()).collect(),
             wall: limits.wall * 4,
             cpu: limits.cpu * 4,
@@ -203,6 +209,7 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
     let call = Call {
         directory: work.clone(),
         profiles: work.clone(),
+            write: dir.to_owned(),
         arguments: std::iter::once("parse".into()).chain(project.pinned_arguments()).collect(),
         wall: limits.wall * 4,
         cpu: limits.cpu * 4,

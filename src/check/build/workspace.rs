@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DATABASE;
 
-/// Files up to this size are copied; larger ones (seeds, packages) are linked: dbt only reads them.
-const LINK_ABOVE: u64 = 256 << 10;
+/// Where all workspaces are.
+pub(super) fn folder(root: &Path) -> PathBuf {
+    root.join(".assay").join("work")
+}
 
 /// The folder of this process for workspaces, under `.assay/work/`.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(super) struct WorkRoot {
 impl WorkRoot {
     /// Makes a folder of our own, and removes those whose process is gone.
     pub(super) fn create(root: &Path) -> io::Result<Self> {
-        let parent = root.join(".assay").join("work");
+        let parent = folder(root);
         fs_err::create_dir_all(&parent)?;
         let gate = fs_err::File::create(parent.join("lock"))?;
         // Between making a folder and locking it nobody may take it for an abandoned one.
@@ -75,6 +77,11 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// All of it.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// The project that dbt runs in.
     pub fn project(&self) -> PathBuf {
         self.dir.join("project")
@@ -115,12 +122,8 @@ pub(super) fn copy_tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) ->
         if let Some(parent) = target.parent() {
             fs_err::create_dir_all(parent)?;
         }
-        let is_database = path.as_os_str() == DATABASE;
-        let large = fs_err::metadata(&source)?.len() > LINK_ABOVE;
-        // `copy` shares the blocks where the file system can. A link across file systems fails: then copy.
-        if !large || is_database || fs_err::hard_link(&source, &target).is_err() {
-            fs_err::copy(&source, &target)?;
-        }
+        // Shares the blocks where the file system can. A hard link could be written through.
+        fs_err::copy(&source, &target)?;
     }
     Ok(())
 }
@@ -182,10 +185,11 @@ mod tests {
         fs_err::create_dir_all(from.join("target")).expect("folder");
         fs_err::write(from.join(DATABASE), vec![0; 300 << 10]).expect("database");
         fs_err::write(from.join("models/a.sql"), "select 1").expect("model");
+        fs_err::write(from.join("seed.csv"), vec![b'1'; 3 << 20]).expect("a large seed");
         fs_err::write(from.join("target/x"), "").expect("target");
         copy_tree(&from, &to, &|path| path.starts_with("target")).expect("copied");
         assert!(!to.join("target").exists());
-        for path in [DATABASE, "models/a.sql"] {
+        for path in [DATABASE, "models/a.sql", "seed.csv"] {
             fs_err::write(to.join(path), "changed").expect("written");
             assert_ne!(fs_err::read(from.join(path)).expect("read"), b"changed");
         }

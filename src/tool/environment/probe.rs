@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::v2;
 use super::{EnvironmentError, Existing, check_managed, ensure, home, install};
 use crate::tool::process::{Limits, Program};
+use crate::tool::sandbox;
 
 /// How a tool stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +127,19 @@ pub fn probe(root: &Path, existing: &Existing) -> Report {
             Status::Note,
             "not installed: needed by `--engine v2`, and makes `auto` cheaper",
             Some("`assay doctor --install v2`".into()),
+        ),
+    }
+    let support = sandbox::support();
+    match support.gaps() {
+        gaps if gaps.is_empty() => report.push("sandbox", Status::Ok, support.to_string(), None),
+        gaps => report.push(
+            "sandbox",
+            Status::Note,
+            gaps.join("; "),
+            Some(
+                "judge drafts that nobody has read on a system that allows user namespaces and has Landlock"
+                    .into(),
+            ),
         ),
     }
     match Program::new("git").arg("--version").run_blocking(&Limits::wall(Duration::from_secs(10))) {

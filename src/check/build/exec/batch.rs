@@ -153,8 +153,14 @@ impl Batches {
         arguments.extend(["--indirect-selection".into(), "eager".into()]);
         arguments.extend(self.project.pinned_arguments());
         let limits = &self.engines.limits;
-        let call =
-            Call { profiles: directory.clone(), directory, arguments, wall: limits.wall, cpu: limits.cpu };
+        let call = Call {
+            profiles: directory.clone(),
+            directory,
+            write: workspace.folder().to_owned(),
+            arguments,
+            wall: limits.wall,
+            cpu: limits.cpu,
+        };
         let end = self.compiler.engine.call(&call).await;
         let End::Finished(finished) = &end.end else { return None };
         let text = end.failure(&call).map(|failure| {
