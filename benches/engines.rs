@@ -29,8 +29,10 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let limits = BuildLimits::default();
     let v1 = |root: &Path| Engines::v1(root, &tools, cores, &limits);
-    let mut engines: Vec<(&str, Make<'_>)> =
-        vec![("v1", Box::new(v1)), ("exec, compiled by v1", Box::new(|root| v1(root).with_exec(&tools, None)))];
+    let mut engines: Vec<(&str, Make<'_>)> = vec![
+        ("v1", Box::new(v1)),
+        ("exec, compiled by v1", Box::new(|root| v1(root).with_exec(&tools, None))),
+    ];
     if let Some(rust) = &rust {
         engines.push(("v2", Box::new(|root| Engines::v2(root, &tools, rust, cores, &limits))));
         engines.push(("exec, compiled by v2", Box::new(|root| v1(root).with_exec(&tools, Some(rust)))));
@@ -39,8 +41,7 @@ fn main() {
     let mut say = |line: String| writeln!(out, "{line}").expect("stdout");
     say(format!("{count} candidates, {cores} workers, medians of {ROUNDS} rounds"));
     for (name, engines) in engines {
-        let mut rounds: Vec<(f64, f64)> =
-            (0..ROUNDS).map(|round| measure(&engines, count, round)).collect();
+        let mut rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|round| measure(&engines, count, round)).collect();
         rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (cpu, wall) = rounds[ROUNDS / 2];
         say(format!(

@@ -1,5 +1,6 @@
-//! What holds when the static policy does not: every attack is built all the same, and what it was after is looked at from
-//! outside. `ASSAY_ATTACKS=all` builds all of them, otherwise a part.
+//! What hostile candidates reach, looked at from outside: a secret file, a key in the environment, a place to write to, a
+//! listener, the prepared project, another candidate. First by the whole program; then without the static policy, where
+//! DuckDB's lock and the kernel must hold alone.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -7,13 +8,20 @@ use std::path::{Path, PathBuf};
 
 use assay::check::Outcome;
 use assay::check::build::{BuildRequest, Builder};
+use assay::tool::environment::v2;
 use assay::tool::sandbox;
+use serde_json::{Value, json};
 
 use super::attacks::attacks;
 use super::dbt::{GOOD, RUNTIME, builder, request, verdict, yaml};
+use super::harness::Harness;
 
 /// Set by cargo for every test; its value stands for a key.
 const ENV: &str = "CARGO_PKG_DESCRIPTION";
+
+/// A key in the environment of the whole program.
+const KEY: &str = "ASSAY_CANARY_KEY";
+const KEY_VALUE: &str = "canary-9b21e4: nobody may know this";
 
 const SECRET: &str = "canary-5f0c7d: nobody may read this";
 
@@ -60,7 +68,8 @@ struct Canaries {
 }
 
 impl Canaries {
-    fn new(template: &Path, other: &Path) -> Self {
+    /// `env`: the variable whose value is looked for.
+    fn new(template: &Path, other: &Path, env: &str) -> Self {
         let folder = tempfile::tempdir().expect("temp dir");
         fs_err::write(folder.path().join("secret"), SECRET).expect("secret");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -75,20 +84,23 @@ impl Canaries {
             ("@OTHER@", other.display().to_string()),
             ("@PROCESS@", std::process::id().to_string()),
             ("@PORT@", port.to_string()),
-            ("@ENV@", ENV.to_owned()),
+            ("@ENV@", env.to_owned()),
         ];
         Self { folder, listener, replace }
     }
 
-    /// What was reached.
-    fn reached(&self, workspace: &Path, said: &str) -> Vec<String> {
+    fn marks(&self) -> Vec<(&str, &str)> {
+        self.replace.iter().map(|(mark, value)| (*mark, value.as_str())).collect()
+    }
+
+    /// What was reached. `folder`: what was written; `said`: what was printed; `value`: that of the variable.
+    fn reached(&self, folder: &Path, said: &str, value: &str) -> Vec<String> {
         let mut reached = Vec::new();
-        let value = std::env::var(ENV).expect("set by cargo");
-        for (what, text) in [("the secret file", SECRET), ("the environment", value.as_str())] {
+        for (what, text) in [("the secret file", SECRET), ("the environment", value)] {
             if said.contains(text) {
                 reached.push(format!("{what} is in the report"));
             }
-            if let Some(path) = holds(workspace, text) {
+            if let Some(path) = holds(folder, text) {
                 reached.push(format!("{what} is in {}", path.display()));
             }
         }
@@ -102,27 +114,86 @@ impl Canaries {
     }
 }
 
+/// The whole program refuses every attack before dbt or the database sees it, whatever the engine.
 #[test]
-fn no_attack_reaches_anything() {
+fn every_attack_is_reported_as_unsafe() {
+    let harness = Harness::new();
+    let tools = harness.path(".assay/tools");
+    super::tool::tools();
+    fs_err::create_dir_all(harness.path(".assay")).expect("folder");
+    fs_err::os::unix::fs::symlink(super::tool::root().join(".assay/tools"), tools).expect("linked");
+    let case = "id,spec,model,golden_sql\na,specs/orders.md,m,goldens/stg_orders.sql\n";
+    harness.write("evals/cases.csv", case);
+    let mut engines = vec!["exec", "v1"];
+    if v2::find(super::tool::root()).is_some() {
+        engines.extend(["v2", "auto"]);
+    }
+    for engine in engines {
+        let run = |out: &str, answers: &str| {
+            let out = harness.path(out).display().to_string();
+            let arguments = ["run", "--engine", engine, "--out", &out, "--answers", answers];
+            let output = harness.assay_with(&arguments, &[(KEY, KEY_VALUE)]);
+            let report = fs_err::read_to_string(Path::new(&out).join("report.json"));
+            let report = report.unwrap_or_else(|_| panic!("no report: {}", harness.show(&output)));
+            let text = format!("{report}{}", harness.show(&output));
+            (serde_json::from_str::<Value>(&report).expect("JSON"), text)
+        };
+        // Prepares the project; and the golden is refused nothing.
+        let (golden, _) = run("golden", "baseline:golden");
+        assert_eq!(golden["results"][0]["status"], "passed", "{golden:#}");
+        let templates = harness.path(".assay/templates");
+        let inputs = ["evals", "specs", "goldens", "dbt"].map(|folder| harness.path(folder));
+        let all = || inputs.iter().chain([&templates]).flat_map(|folder| state(folder)).collect::<Vec<_>>();
+        let before = all();
+        let canaries = Canaries::new(&templates.join("any"), &templates.join("other"), KEY);
+        let attacks = attacks(&canaries.marks());
+        let lines = attacks.iter().map(|attack| {
+            let answer = json!({
+                "model_name": "m",
+                "sql": attack.sql,
+                "schema_yaml": if attack.yaml.is_empty() { "models: [{name: m}]" } else { &attack.yaml },
+                "tests": attack.test.iter().collect::<Vec<_>>(),
+                "review_notes": [],
+            });
+            json!({"case": "a", "prompt": attack.name, "trial": 0, "output_text": answer.to_string()})
+                .to_string()
+        });
+        harness.write("answers.jsonl", lines.collect::<Vec<_>>().join("\n"));
+        let (report, text) = run("attacks", "answers.jsonl");
+        let results = report["results"].as_array().expect("results");
+        assert_eq!(results.len(), attacks.len());
+        for result in results {
+            let checks = result["checks"].as_array().expect("checks");
+            let safety = checks.iter().find(|check| check["check"] == "safety").expect("safety");
+            let prompt = &result["prompt"];
+            assert_eq!(safety["outcome"], "failed", "{prompt} on {engine}: {checks:?}");
+            assert!(result["engine"].is_null(), "{prompt} was built by {}", result["engine"]);
+        }
+        let reached = canaries.reached(&harness.path("attacks"), &text, KEY_VALUE);
+        assert_eq!(reached, Vec::<String>::new(), "on {engine}");
+        assert!(all() == before, "the prepared project or the inputs were changed on {engine}");
+    }
+}
+
+/// The attacks in turn, without the static policy: each is built all the same.
+fn no_attack_reaches_anything(engine: &'static str, all: bool) {
     if !(sandbox::support().closes_files() && sandbox::support().closes_network()) {
-        // The attacks that run Python need the kernel's restrictions; `assay doctor` says that they are missing.
+        // The attacks that run Python need what the kernel closes; `assay doctor` says that it does not.
         return;
     }
     RUNTIME.block_on(async {
-        let shop: Builder = builder("containment", "v1").await;
+        let shop: Builder = builder(&format!("containment-{engine}"), engine).await;
         let template = shop.database().parent().expect("a project").to_owned();
         let before = state(&template);
         let other = shop.build(&request("m", GOOD, &yaml("m", "[unique]"))).await;
         assert_eq!(verdict(&other).0, "all", "{other:#?}");
         let neighbour = other.database.clone().expect("a database");
         let neighbour_before = fs_err::read(&neighbour).expect("readable");
-        let canaries = Canaries::new(&shop.database(), &neighbour);
-        let replace: Vec<(&str, &str)> =
-            canaries.replace.iter().map(|(mark, value)| (*mark, value.as_str())).collect();
-        let all = std::env::var("ASSAY_ATTACKS").is_ok_and(|which| which == "all");
+        let canaries = Canaries::new(&shop.database(), &neighbour, ENV);
+        let value = std::env::var(ENV).expect("set by cargo");
         let mut wrong = Vec::new();
         let mut ran = 0;
-        for (number, attack) in attacks(&replace).into_iter().enumerate() {
+        for (number, attack) in attacks(&canaries.marks()).into_iter().enumerate() {
             let is_python = attack.name.starts_with("python_job_");
             if !all && !is_python && number % 5 != 0 {
                 continue;
@@ -133,14 +204,14 @@ fn no_attack_reaches_anything() {
             };
             let report = shop.build(&request).await;
             let workspace = report.workspace.as_ref().expect("kept").folder();
-            let mut reached = canaries.reached(workspace, &format!("{report:?}"));
+            let mut reached = canaries.reached(workspace, &format!("{report:?}"), &value);
             if fs_err::read(&neighbour).ok().as_ref() != Some(&neighbour_before) {
                 reached.push("another candidate's database".to_owned());
             }
-            // An attack that never came to act shows nothing.
+            // An attack that never came to act shows nothing. The Rust dbt runs no Python at all.
             let acted = workspace.join("project/proof").exists();
-            if is_python && !acted {
-                reached.push(format!("nothing, since it did not run: {:?} {:?}", report.compile, report.run));
+            if is_python && acted == (engine == "v2") {
+                reached.push(format!("it ran: {acted}: {:?} {:?}", report.compile, report.run));
             }
             ran += 1;
             if !reached.is_empty() {
@@ -155,4 +226,24 @@ fn no_attack_reaches_anything() {
             assert_eq!(verdict(&report), ("all", Outcome::Passed, None), "{n}: {report:#?}");
         }
     });
+}
+
+/// What is simple is compiled in batches and executed, the rest is built by `v1`: both are tried.
+#[test]
+fn no_attack_reaches_anything_on_exec() {
+    no_attack_reaches_anything("exec", false);
+}
+
+#[test]
+#[ignore = "builds every attack: cargo test --test it -- --ignored every_attack_is_contained"]
+fn every_attack_is_contained() {
+    no_attack_reaches_anything("exec", true);
+    no_attack_reaches_anything("v1", true);
+}
+
+#[test]
+#[ignore = "installs the second engine: cargo test --test it -- --ignored on_v2"]
+fn every_attack_is_contained_on_v2() {
+    no_attack_reaches_anything("v2", true);
+    no_attack_reaches_anything("exec-v2", true);
 }
