@@ -6,7 +6,7 @@ use crate::sql::parse::parse_query;
 use crate::suite::Case;
 
 use super::build::columns::{TypeMatch, pair_columns};
-use super::build::rows::{DuckdbFault, RowComparison, RowExample, RowOptions, Side};
+use super::build::rows::{DuckdbFault, Keys, RowComparison, RowExample, RowOptions, Side};
 use super::build::{BuildReport, Builder, Step};
 use super::{Audit, CheckId, CheckResult, Finding, Outcome, request};
 
@@ -111,7 +111,7 @@ impl Built {
             Ok((golden, candidate)) => columns(golden, candidate),
             Err(why) => why.result(CheckId::Columns),
         });
-        checks.push(rows(&comparison));
+        checks.push(rows(&comparison, &case.grain));
         checks.push(match unsteady {
             Some(call) => CheckResult::skipped(CheckId::Idempotent, format!("the golden calls {call}")),
             None => idempotent(builder, &report, &options).await,
@@ -224,7 +224,7 @@ fn columns(golden: &Side<'_>, candidate: &Side<'_>) -> CheckResult {
     CheckResult::from_findings(CheckId::Columns, missing.chain(extra).chain(types).collect())
 }
 
-fn rows(comparison: &Result<RowComparison, Unjudged>) -> CheckResult {
+fn rows(comparison: &Result<RowComparison, Unjudged>, grain: &[String]) -> CheckResult {
     let comparison = match comparison {
         Ok(comparison) => comparison,
         Err(unjudged) => return unjudged.result(CheckId::Rows),
@@ -237,7 +237,61 @@ fn rows(comparison: &Result<RowComparison, Unjudged>) -> CheckResult {
     if same {
         return CheckResult::passed(CheckId::Rows);
     }
-    CheckResult::from_findings(CheckId::Rows, vec![Finding::new("rows_differ", describe(comparison))])
+    let mut findings = vec![Finding::new("rows_differ", describe(comparison))];
+    findings.extend(reasons(comparison, grain));
+    CheckResult::from_findings(CheckId::Rows, findings)
+}
+
+/// What of the difference points to its cause: keys that are lost, added or repeated, and columns that became NULL.
+fn reasons(comparison: &RowComparison, grain: &[String]) -> Vec<Finding> {
+    let keys = &comparison.keys;
+    let named = |count: u64, what: &str, found: &Keys| {
+        let shown: Vec<String> = found.examples.iter().map(|key| show_key(grain, key)).collect();
+        let more = if found.count > shown.len() as u64 { ", ..." } else { "" };
+        format!("{count} {what}: {}{more}", shown.join(", "))
+    };
+    let plural = |count: u64, one: &'static str, many: &'static str| if count == 1 { one } else { many };
+    let mut findings = Vec::new();
+    if keys.repeated_in_golden.count == 0 && keys.repeated.count > 0 {
+        let n = keys.repeated.count;
+        let what = plural(n, "key of the grain has several rows", "keys of the grain have several rows");
+        findings.push(Finding::new("repeated_keys", named(n, what, &keys.repeated)));
+    }
+    if keys.lost.count > 0 {
+        let n = keys.lost.count;
+        let what = plural(n, "key of the golden is missing", "keys of the golden are missing");
+        findings.push(Finding::new("lost_keys", named(n, what, &keys.lost)));
+    }
+    if keys.new.count > 0 {
+        let n = keys.new.count;
+        let what = plural(n, "key is not in the golden", "keys are not in the golden");
+        findings.push(Finding::new("new_keys", named(n, what, &keys.new)));
+    }
+    for (column, golden, candidate) in &comparison.nulls {
+        let (of_golden, of_candidate) = (comparison.golden_rows, comparison.candidate_rows);
+        if of_candidate > 0 && *candidate == of_candidate && *golden < of_golden {
+            let message = format!(
+                "column `{column}` is NULL in every row, in the golden in {golden} of {of_golden}: a join that never matches?"
+            );
+            findings.push(Finding::new("always_null", message));
+        } else if *candidate > *golden {
+            let message = format!(
+                "column `{column}` is NULL in {candidate} of {of_candidate} rows, in the golden in {golden} of {of_golden}"
+            );
+            findings.push(Finding::new("more_nulls", message));
+        }
+    }
+    findings
+}
+
+/// `order_id = 3, day = NULL`.
+fn show_key(grain: &[String], key: &[Option<String>]) -> String {
+    let cells = grain.iter().zip(key);
+    let cells = cells.map(|(name, value)| format!("{name} = {}", value.as_deref().unwrap_or("NULL")));
+    match grain.len() {
+        1 => cells.collect(),
+        _ => format!("({})", cells.collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// `3 of 12 rows removed, 1 added, 2 modified (amount in 2); e.g. ...`

@@ -11,6 +11,8 @@ use super::worker::{End, Workers};
 
 /// One text is linted in milliseconds; this is for a machine that is busy.
 const WALL: Duration = Duration::from_secs(60);
+/// How often a text is linted whose linter is killed.
+const ATTEMPTS: u32 = 5;
 const CPU: Duration = Duration::from_secs(20);
 
 /// Which linter.
@@ -91,7 +93,15 @@ impl Linters {
         sql: &str,
     ) -> Result<Linted, String> {
         let job = Job { tool, directory, dialect, sql };
-        match self.0.ask::<Linted>(&job, &[], WALL, CPU).await.end {
+        let mut attempts = 1;
+        let end = loop {
+            match self.0.ask::<Linted>(&job, &[], WALL, CPU).await.end {
+                // Killed from outside.
+                End::Died { signal: Some(9), .. } if attempts < ATTEMPTS => attempts += 1,
+                end => break end,
+            }
+        };
+        match end {
             End::Finished(Linted { error: Some(error), .. }) => Err(error),
             End::Finished(linted) => Ok(linted),
             End::Killed(_) => Err(format!("{} did not finish", tool.name())),

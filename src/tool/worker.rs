@@ -29,6 +29,11 @@ const LATE: Duration = Duration::from_secs(10);
 /// How long a worker that closed its stdout may take to end.
 const END: Duration = Duration::from_secs(1);
 
+/// How often a worker is started that is killed from outside while it starts.
+const STARTS: u32 = 5;
+
+const SIGKILL: i32 = 9;
+
 /// Longest answer, bytes.
 const MAX_ANSWER: u64 = 4 << 20;
 
@@ -82,6 +87,12 @@ struct Worker {
     stdout: BufReader<ChildStdout>,
     stderr: Arc<Mutex<Vec<u8>>>,
     stderr_ends: tokio::task::JoinHandle<()>,
+}
+
+/// Why a worker is not ready.
+struct StartFault {
+    why: String,
+    was_killed: bool,
 }
 
 /// What a worker is told at its start.
@@ -198,24 +209,32 @@ impl Workers {
             .env("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
             .directory("/")
             .sandboxed(self.access.clone());
-        let worker = Worker::start(&program).await;
-        if let Some(scratch) = scratch {
-            let _ = fs_err::remove_dir_all(scratch);
+        let mut attempts = 1;
+        loop {
+            let worker = Worker::start(&program).await;
+            if let Some(scratch) = &scratch {
+                let _ = fs_err::remove_dir_all(scratch);
+            }
+            match worker {
+                // Killed from outside: that says nothing about the next one.
+                Err(fault) if fault.was_killed && attempts < STARTS => attempts += 1,
+                worker => return worker.map_err(|fault| fault.why),
+            }
         }
-        worker
     }
 }
 
 impl Worker {
-    async fn start(program: &Program) -> Result<Self, String> {
+    async fn start(program: &Program) -> Result<Self, StartFault> {
+        let fault = |why: String| StartFault { why, was_killed: false };
         // Only jobs have limits: the warm process does nothing but import.
         let mut running = program
             .spawn(&Limits::wall(START))
-            .map_err(|error| format!("{}: {error}", program.path().display()))?;
+            .map_err(|error| fault(format!("{}: {error}", program.path().display())))?;
         let (Some(stdin), Some(stdout), Some(mut stderr)) =
             (running.stdin.take(), running.stdout.take(), running.stderr.take())
         else {
-            return Err("a worker without pipes".into());
+            return Err(fault("a worker without pipes".to_owned()));
         };
         let kept = Arc::new(Mutex::new(Vec::new()));
         let tail = Arc::clone(&kept);
@@ -229,13 +248,15 @@ impl Worker {
             }
         });
         let mut worker = Self { running, stdin, stdout: BufReader::new(stdout), stderr: kept, stderr_ends };
+        let fault = |why, was_killed| Err(StartFault { why, was_killed });
         match tokio::time::timeout(START, worker.line()).await {
             Ok(Some(line)) if line.contains("\"ready\"") => Ok(worker),
             Ok(_) => {
-                let (_, words) = worker.ended().await;
-                Err(format!("a worker did not start: {words}"))
+                let (status, words) = worker.ended().await;
+                let was_killed = status.and_then(|status| status.signal()) == Some(SIGKILL);
+                fault(format!("a worker did not start: {words}"), was_killed)
             }
-            Err(_) => Err(format!("a worker was not ready after {} s", START.as_secs())),
+            Err(_) => fault(format!("a worker was not ready after {} s", START.as_secs()), false),
         }
     }
 

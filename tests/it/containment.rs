@@ -118,10 +118,7 @@ impl Canaries {
 #[test]
 fn every_attack_is_reported_as_unsafe() {
     let harness = Harness::new();
-    let tools = harness.path(".assay/tools");
-    super::tool::tools();
-    fs_err::create_dir_all(harness.path(".assay")).expect("folder");
-    fs_err::os::unix::fs::symlink(super::tool::root().join(".assay/tools"), tools).expect("linked");
+    super::tool::lend(&harness);
     let case = "id,spec,model,golden_sql\na,specs/orders.md,m,goldens/stg_orders.sql\n";
     harness.write("evals/cases.csv", case);
     let mut engines = vec!["exec", "v1"];

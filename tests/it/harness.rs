@@ -98,14 +98,14 @@ impl Harness {
 }
 
 /// Runs the binary in any folder.
-#[expect(clippy::disallowed_methods, reason = "tests start the binary")]
 pub(crate) fn binary(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_assay"))
-        .args(arguments)
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .env_remove("CI")
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap()
+    command(folder, arguments).envs(environment.iter().copied()).output().unwrap()
+}
+
+/// The binary in any folder, not started yet.
+#[expect(clippy::disallowed_methods, reason = "tests start the binary")]
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
+    command.args(arguments).current_dir(folder).env("NO_COLOR", "1").env_remove("CI");
+    command
 }

@@ -13,6 +13,7 @@ mod explain;
 mod fault_server;
 mod generate;
 mod harness;
+mod kills;
 mod reading;
 mod report;
 mod rules;

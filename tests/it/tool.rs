@@ -12,6 +12,8 @@ use assay::sql::Dialect;
 use assay::tool::environment::{Existing, Status, Tools, ensure, probe, v2};
 use assay::tool::lint::Linters;
 
+use super::harness::Harness;
+
 /// The shared tools of the integration tests.
 pub(crate) fn tools() -> Tools {
     ensure(root(), &Existing::default(), &|_| {}).expect("the tools can be installed")
@@ -20,6 +22,14 @@ pub(crate) fn tools() -> Tools {
 /// The second engine, installed where it is not there yet.
 pub(crate) fn v2() -> v2::V2 {
     v2::ensure(root(), &tools().python, &|_| {}).expect("the second engine can be installed")
+}
+
+/// Lets the binary find the shared tools in a folder of its own.
+pub(crate) fn lend(harness: &Harness) {
+    tools();
+    fs_err::create_dir_all(harness.path(".assay")).expect("folder");
+    let shared = root().join(".assay/tools");
+    fs_err::os::unix::fs::symlink(shared, harness.path(".assay/tools")).expect("linked");
 }
 
 pub(crate) fn root() -> &'static Path {

@@ -8,6 +8,9 @@
 use super::columns::{Pairing, SharedColumn};
 use super::rows::{RowOptions, Side, attach, literal, quoted};
 
+/// Keys shown of each kind.
+const EXAMPLE_KEYS: usize = 3;
+
 pub(super) fn script(
     golden: Side<'_>,
     candidate: Side<'_>,
@@ -35,12 +38,21 @@ pub(super) fn script(
         ));
     }
     let all: Vec<usize> = (0..pairing.shared.len()).collect();
+    for (i, column) in pairing.shared.iter().enumerate() {
+        out.push_str(&format!(
+            "SELECT 'nulls' AS t, {} AS name, (SELECT count(*) FROM golden WHERE c{i} IS NULL) AS n, (SELECT count(*) FROM candidate WHERE c{i} IS NULL) AS m;\n",
+            literal(&column.golden)
+        ));
+    }
     let is_float = |position: &usize| pairing.shared.get(*position).is_some_and(SharedColumn::is_float);
     let (floats, exact): (Vec<usize>, Vec<usize>) = all.iter().partition(|position| is_float(position));
     if !floats.is_empty() {
         out.push_str(&take_out_close_pairs(&floats, &exact, options.float_tolerance));
     }
     let key = key_positions(pairing, options.key);
+    if let Some(key) = &key {
+        out.push_str(&keys(key));
+    }
     match &key {
         Some(key) => out.push_str(&keyed(key, &all, pairing, &floats, options.float_tolerance, examples)),
         None => out.push_str("CREATE TEMP TABLE modified (g BIGINT, c BIGINT);\n"),
@@ -116,6 +128,27 @@ fn key_positions(pairing: &Pairing, key: &[String]) -> Option<Vec<usize>> {
     key.iter()
         .map(|name| pairing.shared.iter().position(|column| column.golden.eq_ignore_ascii_case(name)))
         .collect()
+}
+
+/// Keys that only one side has, and keys of more than one row: a few of each with how many there are.
+fn keys(key: &[usize]) -> String {
+    let columns = list(key, |i| format!("c{i}"));
+    let cells = list(key, |i| format!("c{i}::VARCHAR"));
+    let few = |what: &str, query: String| {
+        format!(
+            "SELECT '{what}' AS t, count(*) OVER () AS n, [{cells}] AS golden FROM ({query}) ORDER BY {columns} LIMIT {EXAMPLE_KEYS};\n"
+        )
+    };
+    let of = |table: &str| format!("SELECT {columns} FROM {table}");
+    let repeated =
+        |table: &str| format!("SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1");
+    [
+        few("lost_key", format!("{} EXCEPT {}", of("golden"), of("candidate"))),
+        few("new_key", format!("{} EXCEPT {}", of("candidate"), of("golden"))),
+        few("golden_repeats", repeated("golden")),
+        few("candidate_repeats", repeated("candidate")),
+    ]
+    .concat()
 }
 
 /// Rows that differ are matched by key, where it is unique on both sides.

@@ -70,6 +70,32 @@ pub struct RowComparison {
     pub differing_columns: Vec<(String, u64)>,
     /// A few rows of each kind.
     pub examples: Vec<RowExample>,
+    /// What is known of the keys, where all columns of the grain are shared.
+    pub keys: KeyComparison,
+    /// Columns that hold NULL on a side: name, rows of the golden, rows of the candidate.
+    pub nulls: Vec<(String, u64, u64)>,
+}
+
+/// How the keys of two relations differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyComparison {
+    /// Keys of the golden that the candidate lacks.
+    pub lost: Keys,
+    /// Keys of the candidate that the golden lacks.
+    pub new: Keys,
+    /// Keys with more than one row in the golden: then they are none.
+    pub repeated_in_golden: Keys,
+    /// Keys with more than one row in the candidate.
+    pub repeated: Keys,
+}
+
+/// Some keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// How many there are.
+    pub count: u64,
+    /// The first few: values as text.
+    pub examples: Vec<Vec<Option<String>>>,
 }
 
 /// A row that differs.
@@ -79,6 +105,13 @@ pub struct RowExample {
     pub golden: Option<Vec<Option<String>>>,
     /// Values in the candidate; `None` for a removed row.
     pub candidate: Option<Vec<Option<String>>>,
+}
+
+impl Keys {
+    fn add(&mut self, line: Line) {
+        self.count = line.n;
+        self.examples.extend(line.golden);
+    }
 }
 
 impl RowComparison {
@@ -113,6 +146,8 @@ struct Line {
     t: String,
     #[serde(default)]
     n: u64,
+    #[serde(default)]
+    m: u64,
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -220,6 +255,11 @@ impl Duckdb {
                 "modified" => comparison.modified = line.n,
                 "keyed" if line.n == 1 => comparison.key = options.key.to_vec(),
                 "differs" if line.n > 0 => comparison.differing_columns.push((line.name, line.n)),
+                "nulls" if line.n + line.m > 0 => comparison.nulls.push((line.name, line.n, line.m)),
+                "lost_key" => comparison.keys.lost.add(line),
+                "new_key" => comparison.keys.new.add(line),
+                "golden_repeats" => comparison.keys.repeated_in_golden.add(line),
+                "candidate_repeats" => comparison.keys.repeated.add(line),
                 "example" => {
                     comparison.examples.push(RowExample { golden: line.golden, candidate: line.candidate });
                 }
@@ -290,7 +330,8 @@ impl Duckdb {
     }
 
     fn limits(&self) -> Limits {
-        Limits { memory: Some(8 << 30), ..Limits::wall(self.wall) }
+        // The CPU limit holds where nobody is left to keep the deadline.
+        Limits { memory: Some(8 << 30), cpu: Some(self.wall), ..Limits::wall(self.wall) }
     }
 }
 
