@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(120);
 const LATE: Duration = Duration::from_secs(10);
 
 /// How long a worker that closed its stdout may take to end.
-const END: Duration = Duration::from_secs(1);
+const END: Duration = Duration::from_secs(10);
 
 /// How often a worker is started that is killed from outside while it starts.
 const STARTS: u32 = 5;
