@@ -209,7 +209,7 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
     let call = Call {
         directory: work.clone(),
         profiles: work.clone(),
-            write: dir.to_owned(),
+        write: dir.to_owned(),
         arguments: std::iter::once("parse".into()).chain(project.pinned_arguments()).collect(),
         wall: limits.wall * 4,
         cpu: limits.cpu * 4,
