@@ -236,12 +236,12 @@ mod tests {
             ("orders.sql", vec!["no_source -"]),
             ("select from {{ ref('orders') }} from", vec![]),
             (
-                "{% set x = [] %}{% do x.append(1) %}select * from {{ ref('secret') }}",
-                vec!["unapproved_ref sql:1:54"],
+                "{% set x = [] %}{% do x.index(1) %}select * from {{ ref('secret') }}",
+                vec!["unapproved_ref sql:1:53"],
             ),
             (
-                "{% set x = [] %}{% do x.append('orders') %}select * from {{ ref(x[0]) }}",
-                vec!["unapproved_ref sql:1:61"],
+                "{% set x = [] %}{% do x.index('orders') %}select * from {{ ref(x[0]) }}",
+                vec!["unapproved_ref sql:1:60"],
             ),
         ] {
             assert_eq!(found(sql), expected, "{sql}");

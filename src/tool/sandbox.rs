@@ -7,6 +7,7 @@
 //! starts it. What the system does not offer is left out and named, never silently assumed.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -139,15 +140,32 @@ pub(super) fn restricted<T: Send>(
     if support().landlock == 0 {
         return start();
     }
+    let mut access = access.clone();
+    // A script, as an installed Python command is one, is started by what its first line names.
+    if let Some(interpreter) = interpreter(program) {
+        let folders = python_folders(&interpreter);
+        access.read.extend(folders.iter().cloned());
+        access.execute.extend(folders);
+        access.execute.push(interpreter);
+    }
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            system::restrict_thread(program, access)?;
+            system::restrict_thread(program, &access)?;
             start()
         });
         thread
             .join()
             .unwrap_or_else(|_| Err(std::io::Error::other("the thread that starts children panicked")))
     })
+}
+
+/// The program that a script's first line names; `None` where the program is no script.
+fn interpreter(program: &Path) -> Option<PathBuf> {
+    let mut head = Vec::new();
+    fs_err::File::open(program).ok()?.take(256).read_to_end(&mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let word = std::str::from_utf8(line).ok()?.split_whitespace().next()?;
+    Some(word.into())
 }
 
 /// The folders that a Python needs to read: of its environment and of the Python that the environment was made with.

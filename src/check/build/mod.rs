@@ -420,7 +420,8 @@ impl Builder {
         if let Some(failure) = unknown_test {
             report.tests = Step::failed(failure, 0.0);
         }
-        if report.run.outcome == Outcome::Passed {
+        // Where dbt was stopped among the tests, nothing says which relation is the model's.
+        if report.run.outcome == Outcome::Passed && end.failure(&call).is_none() {
             self.look_at_relation(workspace, &mut report).await;
         }
         let incremental = report.materialized.as_deref() == Some("incremental");
