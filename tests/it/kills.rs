@@ -121,7 +121,7 @@ fn start(harness: &Harness, out: &str) -> Child {
 }
 
 #[test]
-#[ignore = "a golden whose build is killed again and again is errored: cargo test --test it -- --ignored killed_processes"]
+#[ignore = "fails: under kills the build of a golden may end as errored, and with it what is compared with it: cargo test --test it -- --ignored killed_processes"]
 fn killed_processes_change_no_verdict_and_leave_nothing() {
     let count = std::env::var("ASSAY_KILL_CANDIDATES").ok().and_then(|text| text.parse().ok()).unwrap_or(36);
     let harness = Harness::new();

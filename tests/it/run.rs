@@ -167,6 +167,10 @@ fn an_interrupted_run_is_finished_by_the_command_that_it_prints() {
     let finished = harness.assay(&arguments);
     assert_eq!(finished.status.code(), Some(0), "{}", harness.show(&finished));
     assert_eq!(outcomes(&harness, "out"), outcomes(&harness, "whole"));
+    assert!(
+        !harness.path("reports/history.jsonl").exists(),
+        "a run that was put elsewhere stays out of the history"
+    );
     let ids: Vec<String> = fs_err::read_to_string(&log)
         .unwrap()
         .lines()

@@ -62,7 +62,7 @@ pub fn run(config: &Config, args: &RunArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Interrupted);
     }
     show_disagreements(&run);
-    let report = record(config, run, args.out.is_none())?;
+    let report = record(config, run, is_own_place(config, &folder))?;
     let secrets = all_secrets(config, &Environment::load(&config.root));
     super::report::write(&folder, "report.json", &report.to_json(), &secrets)?;
     super::report::render(&folder, &report, &secrets)?;
@@ -179,6 +179,13 @@ async fn watch_signals(stopper: watch::Sender<bool>) {
         asked = true;
         let _ = stopper.send(true);
     }
+}
+
+/// Whether the run's folder is where runs are kept: one that was put elsewhere stays apart when it is taken up again, too.
+fn is_own_place(config: &Config, folder: &Path) -> bool {
+    let runs = fs_err::canonicalize(config.resolve(&config.paths.reports).join("runs")).ok();
+    let folder = fs_err::canonicalize(folder).ok();
+    runs.is_some() && folder.as_deref().and_then(Path::parent) == runs.as_deref()
 }
 
 /// Adds the run to the history, where it belongs there, and builds its report. A run that was put elsewhere (`--out`) leaves
