@@ -294,7 +294,7 @@ impl Builder {
     }
 
     /// Builds a candidate. After an infrastructure fault it is tried once more, from the start; where the process was killed
-    /// from outside, which says nothing at all, up to [`ATTEMPTS`] times.
+    /// from outside, which says nothing at all, up to `ATTEMPTS` times.
     pub async fn build(&self, request: &BuildRequest) -> BuildReport {
         let mut attempts = 1;
         loop {
