@@ -65,7 +65,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Steps of the preparation, for a reader of a log: one of each kind (by its first word) and then one every few seconds.
+/// Steps of the preparation, for a reader of a log: all but those of a series (`3 of 74`), of which one every few seconds.
 #[derive(Default)]
 struct Steps {
     last: Option<(String, Instant)>,
@@ -74,7 +74,9 @@ struct Steps {
 impl Steps {
     fn is_news(&mut self, text: &str) -> bool {
         let kind = text.split_whitespace().next().unwrap_or_default();
+        let is_in_a_series = text.contains(" of ");
         if let Some((last, at)) = &self.last
+            && is_in_a_series
             && last == kind
             && at.elapsed() < Duration::from_secs(5)
         {

@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod declared;
 pub mod facts;
+pub(crate) mod files;
 pub mod project;
 pub mod properties;
 pub mod style;

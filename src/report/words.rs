@@ -84,8 +84,13 @@ pub fn comparison_numbers(c: &Comparison) -> Option<String> {
         count(c.wins, "win", "wins"),
         count(c.losses, "loss", "losses"),
         count(c.ties, "tie", "ties"),
-        p_value(c.p_adjusted),
+        adjusted_p_value(c),
     ))
+}
+
+/// Says so where other comparisons of the report raised it: the interval beside it is of this comparison alone.
+fn adjusted_p_value(c: &Comparison) -> String {
+    if c.p_adjusted > c.p_value { format!("{} (Holm)", p_value(c.p_adjusted)) } else { p_value(c.p_adjusted) }
 }
 
 /// A comparison in one sentence, without full stop.

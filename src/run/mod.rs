@@ -7,6 +7,7 @@ pub mod plan;
 pub mod runner;
 pub mod store;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,13 +101,13 @@ pub async fn execute(
     }
     let (answers, prompts) = open_answers(config, &request, &suite)?;
     let prompts = select_prompts(prompts, &request.prompts)?;
+    let suite_hash = hash_suite(&suite.cases)?;
     let (baseline, stale) = match &request.baseline {
-        Some(wanted) => find_baseline(config, wanted, &prompts, &suite.cases, &events)?,
+        Some(wanted) => find_baseline(config, wanted, &prompts, &suite_hash, &events)?,
         None => (None, None),
     };
     let names: Vec<String> = prompts.iter().map(|prompt| prompt.name.clone()).collect();
     let cells = plan::plan(&suite, &names, request.trials, request.shard)?;
-    let suite_hash = hash_suite(&suite.cases);
     let manifest = Manifest {
         version: store::VERSION,
         fingerprint: fingerprint(config, &request, &suite_hash, &prompts),
@@ -267,7 +268,7 @@ fn find_baseline(
     config: &Config,
     wanted: &str,
     prompts: &[PromptInfo],
-    cases: &[Case],
+    suite_hash: &str,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<(Option<String>, Option<String>), Diagnostics> {
     if prompts.iter().any(|prompt| prompt.name == wanted) {
@@ -279,8 +280,8 @@ fn find_baseline(
     match history::find_baseline(&known.records, wanted) {
         Ok(records) => {
             let record = records.first();
-            let stale = record.filter(|record| record.suite_hash != hash_suite(cases)).map(|record| {
-                format!("the baseline run {} judged other cases, specs or goldens", record.run)
+            let stale = record.filter(|record| record.suite_hash != suite_hash).map(|record| {
+                format!("the baseline run {} judged other cases, specs, goldens or projects", record.run)
             });
             Ok((record.map(|record| record.run.clone()), stale))
         }
@@ -324,9 +325,16 @@ fn fingerprint(config: &Config, request: &Request, suite_hash: &str, prompts: &[
     short_hash(text.as_bytes())
 }
 
-/// A hash over cases, specs and goldens: two runs with the same one judged the same thing.
-fn hash_suite(cases: &[Case]) -> String {
+/// A hash over cases, specs, goldens and dbt projects: two runs with the same one judged the same thing.
+fn hash_suite(cases: &[Case]) -> Result<String, Diagnostics> {
     let mut hasher = blake3::Hasher::new();
+    let projects: BTreeMap<_, _> = cases.iter().map(|case| (case.project.id(), &case.project)).collect();
+    for project in projects.values() {
+        let hash = project.dbt.hash().map_err(|error| {
+            Diagnostic::new("E_PROJECT_READ", error.to_string()).at(Place::file(&project.path))
+        })?;
+        hasher.update(hash.as_bytes());
+    }
     for case in cases {
         let text = format!(
             "{:?}",
@@ -339,7 +347,7 @@ fn hash_suite(cases: &[Case]) -> String {
         );
         hasher.update(text.as_bytes());
     }
-    hasher.finalize().to_hex()[..16].to_owned()
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
 fn short_hash(bytes: &[u8]) -> String {

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::engine::{Call, Engine};
 use super::engines::Engines;
 use super::rows::Duckdb;
-use super::workspace::{copy_tree, files};
+use super::workspace::copy_tree;
 use super::{BuildLimits, DATABASE};
 use crate::dbt::artifacts::{Manifest, Status};
+use crate::dbt::files::is_left_out;
 use crate::dbt::project::Project;
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -66,7 +67,14 @@ impl Template {
         if let Some(template) = Self::open(&home) {
             return Ok(template);
         }
-        progress(&format!("preparing the project {} (once)", project.name));
+        let pinned: String = project
+            .pinned
+            .iter()
+            .map(|(name, value)| {
+                format!(", {name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            })
+            .collect();
+        progress(&format!("preparing the project {}{pinned} (once)", project.name));
         let partial = home.with_extension("partial");
         for path in [&partial, &home] {
             if path.exists() {
@@ -95,25 +103,11 @@ fn key(project: &Project, engines: &Engines, profile: &str) -> io::Result<String
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    for text in [FORMAT, profile, engines.name(), &engines.authority.version] {
+    for text in [FORMAT, profile, engines.name(), &engines.authority.version, &project.hash()?] {
         part(text.as_bytes());
-    }
-    part(project.pinned_arguments().concat().as_bytes());
-    for path in files(&project.root, &is_left_out)? {
-        part(path.as_os_str().as_encoded_bytes());
-        part(&fs_err::read(project.root.join(&path))?);
     }
     let hash = hasher.finalize().to_hex();
     Ok(format!("{}-{}", project.name, hash.get(..16).unwrap_or_default()))
-}
-
-/// What is not part of a project: what dbt makes, databases, profiles, version control.
-fn is_left_out(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let top = path.components().count() == 1;
-    (top && matches!(name.as_ref(), "target" | "logs" | "profiles.yml" | ".user.yml"))
-        || matches!(name.as_ref(), ".git" | ".assay" | ".venv" | "node_modules" | "__pycache__")
-        || [".duckdb", ".duckdb.wal"].iter().any(|end| name.ends_with(end))
 }
 
 /// The profile: a database of its own beside the project, locked down for candidates (`locked`). Identical for all

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DATABASE;
+use crate::dbt::files::files;
 
 /// Where all workspaces are.
 pub(super) fn folder(root: &Path) -> PathBuf {
@@ -126,28 +127,6 @@ pub(super) fn copy_tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) ->
         fs_err::copy(&source, &target)?;
     }
     Ok(())
-}
-
-/// Relative paths of all files below a folder, sorted.
-pub(super) fn files(root: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs_err::read_dir(root.join(&folder))? {
-            let entry = entry?;
-            let path = folder.join(entry.file_name());
-            if skip(&path) {
-                continue;
-            }
-            if entry.file_type()?.is_dir() {
-                folders.push(path);
-            } else if root.join(&path).is_file() {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// Whether a path stays below the folder that it is joined to.

@@ -52,7 +52,7 @@ impl Names {
             return None;
         }
         let mut bodies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for path in super::super::workspace::files(copy, &|path| path.starts_with("target")).ok()? {
+        for path in crate::dbt::files::files(copy, &|path| path.starts_with("target")).ok()? {
             if path.extension().is_some_and(|extension| extension == "sql") {
                 let text = fs_err::read_to_string(copy.join(path)).ok()?;
                 if words_of_tags(&text).any(|tag| tag.first().is_some_and(|word| word == "materialization")) {
