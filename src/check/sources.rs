@@ -65,6 +65,16 @@ pub fn check(sql: &str, model: &str, approved: &[Approved], dialect: Dialect) ->
             }
         }
     }
+    // A name that a macro gives is nobody's to approve.
+    let hidden = |rendered: &Rendered| rendered.macros.contains("ref") || rendered.macros.contains("source");
+    if used.iter().any(hidden)
+        && let Ok(uses) = scan(sql)
+    {
+        as_written(&uses, approved)
+            .into_iter()
+            .filter(|finding| finding.message.contains(NOT_WRITTEN_OUT))
+            .for_each(&mut add);
+    }
     for incremental in [false, true] {
         let Some(first) = used.first().filter(|rendered| !incremental || rendered.uses_incremental) else {
             break;
@@ -135,14 +145,14 @@ fn as_written(uses: &Uses, approved: &[Approved]) -> Vec<Finding> {
             _ => continue,
         };
         if !known {
-            let names =
-                names.map_or_else(|| "a name that is not written out".to_owned(), |names| names.join("."));
+            let names = names.map_or_else(|| NOT_WRITTEN_OUT.to_owned(), |names| names.join("."));
             findings.push(Finding::new(class, format!("{path} of {names} is not approved")).at(at));
         }
     }
     findings
 }
 
+const NOT_WRITTEN_OUT: &str = "a name that is not written out";
 const MARKED_THIS: &str = "assay_this";
 
 /// The context in which every relation has a name of its own.
@@ -219,6 +229,11 @@ mod tests {
             (
                 "select * from {{ ref('orders') }} {% if is_incremental() %} where x in (select x from {{ ref('secret') }}) {% endif %}",
                 vec!["unapproved_ref sql:1"],
+            ),
+            ("select * from {{ ref(pick()) }}", vec!["unapproved_ref sql:1:18"]),
+            (
+                "select * from {{ ref('orders') }} join {{ source('raw', pick()) }} using (id)",
+                vec!["unapproved_source sql:1:43"],
             ),
             ("select *\nfrom raw.payments", vec!["hard_coded_relation sql:2"]),
             ("select * from {{ ref('orders') }}\njoin orders using (id)", vec!["hard_coded_relation sql:2"]),

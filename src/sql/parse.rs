@@ -8,6 +8,7 @@
 //! bounds its time, and long `AND`/`OR` chains come back as balanced trees, so that walking the AST needs little stack.
 
 mod balance;
+mod dialects;
 mod idioms;
 mod prepass;
 #[cfg(test)]
@@ -17,9 +18,10 @@ use sqlparser::ast::{Query, SetExpr, Statement, Visit, Visitor};
 use sqlparser::dialect as sp;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError, ParserOptions};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::Dialect;
+use dialects::Bounded;
 
 /// Longest text that is parsed, in bytes.
 pub const MAX_SQL: usize = 4 << 20;
@@ -103,7 +105,7 @@ pub fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>, dialect: Dialect) -> 
         tokens.iter().rev().find(|t| t.token != Token::EOF).is_some_and(|t| t.token == Token::SemiColon);
     // Databricks SQL is Spark SQL; the parser knows some of it only under that name.
     let again = (dialect == Dialect::Databricks).then(|| tokens.clone());
-    let mut statements = match (statements(tokens, parser_dialect(dialect)), again) {
+    let mut statements = match (statements(tokens, dialects::base(dialect)), again) {
         (Err(fault), Some(tokens)) => statements(tokens, &sp::SparkSqlDialect {}).map_err(|_| fault)?,
         (parsed, _) => parsed?,
     };
@@ -129,37 +131,67 @@ pub fn tokens(sql: &str, dialect: Dialect) -> Result<Vec<TokenWithSpan>, ParseFa
     if sql.len() > MAX_SQL {
         return Err(ParseFault::TooLarge(format!("the text is longer than {MAX_SQL} bytes")));
     }
-    let mut tokens = Tokenizer::new(parser_dialect(dialect), sql)
-        .tokenize_with_location()
-        .map_err(|error| ParseFault::Syntax(error.to_string()))?;
+    let mut tokens = tokenize(sql, dialect)?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     Ok(tokens)
 }
 
-/// The parser's dialect.
-pub fn parser_dialect(dialect: Dialect) -> &'static dyn sp::Dialect {
-    match dialect {
-        Dialect::DuckDb => &sp::DuckDbDialect {},
-        Dialect::Snowflake => &sp::SnowflakeDialect {},
-        Dialect::BigQuery => &sp::BigQueryDialect {},
-        Dialect::Redshift => &sp::RedshiftSqlDialect {},
-        Dialect::Databricks => &sp::DatabricksDialect {},
-        Dialect::Postgres => &sp::PostgreSqlDialect {},
-        Dialect::Generic => &sp::GenericDialect {},
+/// Bytes that are read again and again, at most, because of names like those below.
+const MAX_REREAD: usize = 64 << 20;
+
+/// The tokens. A field that begins with an underscore (`x[0]._id`) is one only to us: the tokenizer wants a space before it.
+fn tokenize(sql: &str, dialect: Dialect) -> Result<Vec<TokenWithSpan>, ParseFault> {
+    let mut text = std::borrow::Cow::Borrowed(sql);
+    let mut spaces: Vec<Location> = Vec::new();
+    loop {
+        let fault = match Tokenizer::new(dialects::base(dialect), &text).tokenize_with_location() {
+            Ok(mut tokens) => {
+                for token in tokens.iter_mut().filter(|_| !spaces.is_empty()) {
+                    token.span =
+                        Span::new(without(&spaces, token.span.start), without(&spaces, token.span.end));
+                }
+                return Ok(tokens);
+            }
+            Err(fault) => fault,
+        };
+        let after = fault.location;
+        let place = prepass::Source::new(&text)
+            .offset(after)
+            .filter(|_| fault.message.starts_with("Unexpected character '_'"));
+        match place {
+            Some(at) if text[at..].starts_with("._") && (spaces.len() + 1) * text.len() < MAX_REREAD => {
+                text.to_mut().insert(at + 1, ' ');
+                spaces.push(after);
+            }
+            _ => return Err(ParseFault::Syntax(fault.to_string())),
+        }
     }
 }
 
-fn statements(tokens: Vec<TokenWithSpan>, dialect: &dyn sp::Dialect) -> Result<Vec<Statement>, ParseFault> {
+/// A place in the text without the spaces that stand after these places of it.
+fn without(spaces: &[Location], at: Location) -> Location {
+    let before = spaces.iter().filter(|space| space.line == at.line && space.column < at.column).count();
+    Location::new(at.line, at.column - before as u64)
+}
+
+fn statements(
+    tokens: Vec<TokenWithSpan>,
+    dialect: &'static dyn sp::Dialect,
+) -> Result<Vec<Statement>, ParseFault> {
+    let bounded = Bounded::new(dialect, tokens.len());
     let trailing_commas = dialect.is::<sp::DatabricksDialect>() || dialect.is::<sp::SparkSqlDialect>();
     let options = ParserOptions {
         trailing_commas: trailing_commas || dialect.supports_trailing_commas(),
         ..ParserOptions::new()
     };
-    let mut parser = Parser::new(dialect)
+    let mut parser = Parser::new(&bounded)
         .with_recursion_limit(PARSER_DEPTH)
         .with_options(options)
         .with_tokens_with_locations(tokens);
     let statements = parser.parse_statements().map_err(|error| match error {
+        ParserError::RecursionLimitExceeded if bounded.is_spent() => {
+            ParseFault::TooLarge("it takes too long to parse".to_owned())
+        }
         ParserError::RecursionLimitExceeded => ParseFault::TooLarge("nested too deeply".to_owned()),
         other => ParseFault::Syntax(other.to_string()),
     })?;

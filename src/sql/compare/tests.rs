@@ -108,3 +108,18 @@ fn deep_and_wide_input_is_survived() {
     doubling.push_str(" select order_id from c29");
     assert_eq!(verdict(&doubling, "select order_id from orders").0, Verdict::Unknown);
 }
+
+#[test]
+fn a_function_of_what_stands_before_it_reads_a_column() {
+    let read = |dialect, a: &str, b: &str| {
+        let options = Options { dialect, ..Options::default() };
+        compare(a, b, &schema(), &options).verdict
+    };
+    let a = "select x.name.lower() as n from customers x join customers y on x.customer_id < y.customer_id";
+    let b = "select x.name.lower() as n from customers y join customers x on y.customer_id < x.customer_id";
+    assert_eq!(read(Dialect::DuckDb, a, b), Verdict::Unknown);
+    assert_eq!(read(Dialect::DuckDb, a, &a.replace("select", "SELECT")), Verdict::Identical);
+    // Elsewhere it is a function of a schema.
+    let (a, b) = ("select safe.f(name) as n from customers", "select safe.f(c.name) as n from customers c");
+    assert_eq!(read(Dialect::BigQuery, a, b), Verdict::Equivalent);
+}

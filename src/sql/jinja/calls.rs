@@ -66,6 +66,8 @@ pub struct Uses {
     pub uses: Vec<JinjaUse>,
     /// Names that the template does not define in some place where it uses them.
     pub undeclared: BTreeSet<String>,
+    /// Whether it calculates or unpacks anything.
+    pub(super) operates: bool,
     /// Assignments: names that are set, names that they are set from.
     flows: Vec<(BTreeSet<String>, BTreeSet<String>)>,
     /// Decisions (conditions, loops, filters, comparisons): names that they depend on.
@@ -147,6 +149,19 @@ fn refuse_deep_expressions(source: &str) -> Result<(), JinjaFault> {
 }
 
 impl Uses {
+    /// The filters, each once.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<&str> = self
+            .uses
+            .iter()
+            .filter_map(|one| match one {
+                JinjaUse::Filter { name, .. } => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
+        names.into_iter()
+    }
+
     /// Why the rendered text depends on names whose value is not known: those `opaque` says, a variable without a value, and
     /// `execute`, which is false here and true when dbt compiles.
     pub(super) fn undecided(&self, rendered: &Rendered, opaque: impl Fn(&str) -> bool) -> Vec<String> {
@@ -217,6 +232,12 @@ impl Walk {
     }
 
     fn statement(&mut self, statement: &Stmt<'_>) {
+        let target = match statement {
+            Stmt::Set(s) => Some(&s.target),
+            Stmt::ForLoop(s) => Some(&s.target),
+            _ => None,
+        };
+        self.uses.operates |= matches!(target, Some(Expr::List(_) | Expr::Tuple(_)));
         match statement {
             Stmt::Template(s) => self.body(&s.children),
             Stmt::EmitExpr(s) => self.expr(&s.expr),
@@ -390,8 +411,21 @@ impl Walk {
                     self.expr(part);
                 }
             }
-            Expr::UnaryOp(e) => self.expr(&e.expr),
+            Expr::UnaryOp(e) => {
+                self.uses.operates |= matches!(e.op, ast::UnaryOpKind::Neg);
+                self.expr(&e.expr);
+            }
             Expr::BinOp(e) => {
+                self.uses.operates |= matches!(
+                    e.op,
+                    ast::BinOpKind::Add
+                        | ast::BinOpKind::Sub
+                        | ast::BinOpKind::Mul
+                        | ast::BinOpKind::Div
+                        | ast::BinOpKind::FloorDiv
+                        | ast::BinOpKind::Rem
+                        | ast::BinOpKind::Pow
+                );
                 if !matches!(e.op, ast::BinOpKind::Add | ast::BinOpKind::Concat) {
                     self.decision(expr);
                 }

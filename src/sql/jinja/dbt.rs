@@ -50,7 +50,8 @@ const NAMES: &[&str] = &[
     "none",
     "varargs",
     "kwargs",
-    "set",
+    "zip",
+    "zip_strict",
 ];
 
 /// Whether a name is dbt's (or Jinja's) own, so that its value here is the one that dbt gives it.
@@ -277,6 +278,9 @@ pub(super) fn method(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    if method == "copy" && args.is_empty() && !opaque::is_opaque(value) {
+        return mutable::copy(value);
+    }
     if mutable::METHODS.contains(&method) {
         let message = format!("`{method}` changes a list or map that is not the template's own");
         return Err(Error::new(ErrorKind::UnknownMethod, message));
@@ -306,6 +310,11 @@ pub(super) fn register(environment: &mut Environment<'_>, context: &Context, rec
 
     let (ctx, rec) = (Arc::clone(&shared), recorder.clone());
     let reference = move |args: Rest<Value>, kwargs: Kwargs| -> Result<Value, Error> {
+        if args.iter().any(opaque::is_opaque) {
+            let mut all = args.0;
+            all.push(Value::from(kwargs));
+            return Ok(opaque::call("ref", &all, &rec));
+        }
         let (package, name) = match args.as_slice() {
             [name] => {
                 let package = kwargs.get::<Option<Value>>("package")?.filter(|value| !value.is_none());
@@ -333,6 +342,9 @@ pub(super) fn register(environment: &mut Environment<'_>, context: &Context, rec
 
     let (ctx, rec) = (Arc::clone(&shared), recorder.clone());
     let source = move |source: Value, table: Value| -> Result<Value, Error> {
+        if opaque::is_opaque(&source) || opaque::is_opaque(&table) {
+            return Ok(opaque::call("source", &[source, table], &rec));
+        }
         let source = Source { source: name_of(&source, "source")?, table: name_of(&table, "source")? };
         let value = relation(&ctx, &rec, &format!("source:{source}"), &[&source.source, &source.table]);
         rec.with(|record| record.rendered.sources.insert(source));

@@ -17,7 +17,9 @@ mod dbt;
 mod known;
 mod mutable;
 mod opaque;
+mod operations;
 mod placement;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +34,7 @@ use super::Dialect;
 use super::parse::{parse_query, quote_identifier};
 use super::relations::relations;
 pub use calls::{JinjaUse, Uses, scan};
+use rewrite::Rewrite;
 
 /// Longest template that is read, in bytes.
 pub const MAX_SOURCE: usize = 1 << 20;
@@ -320,6 +323,19 @@ fn render_once(source: &str, context: &Context) -> Result<Rendered, JinjaFault> 
         return Ok(Rendered { sql: source.to_owned(), lines, ..Rendered::default() });
     }
     let uses = scan(source)?;
+    let plain = Rewrite { collections: mutable::is_used(source), operations: false };
+    if uses.operates {
+        match run(source, context, &uses, Rewrite { operations: true, ..plain }) {
+            // The template's own text tells where the fault is.
+            Err(fault) if fault.kind == JinjaFaultKind::Render => {}
+            rendered => return rendered,
+        }
+    }
+    run(source, context, &uses, plain)
+}
+
+/// One run of a template.
+fn run(source: &str, context: &Context, uses: &Uses, rewrite: Rewrite) -> Result<Rendered, JinjaFault> {
     let recorder = Recorder::default();
     let mut environment = Environment::new();
     environment.set_debug(true);
@@ -335,14 +351,20 @@ fn render_once(source: &str, context: &Context) -> Result<Rendered, JinjaFault> 
         Ok(())
     });
     dbt::register(&mut environment, context, &recorder);
+    operations::accept_opaque(&mut environment, &recorder);
+    if rewrite.operations {
+        operations::register(&mut environment, &recorder);
+    }
     for name in &uses.undeclared {
         if !dbt::is_defined(&environment, name) {
             environment.add_global(name.clone(), opaque::named(name, &recorder));
         }
     }
-    let changeable = mutable::rewritten(source);
+    let foreign: Vec<&str> =
+        uses.filters().filter(|name| operations::accept_filter(&mut environment, name, &recorder)).collect();
+    let rewritten = rewrite::rewritten(source, rewrite);
     let text = environment
-        .template_from_named_str("model", changeable.as_deref().unwrap_or(source))
+        .template_from_named_str("model", rewritten.as_deref().unwrap_or(source))
         .and_then(|template| template.render(Value::UNDEFINED))
         .map_err(|error| {
             JinjaFault::from_minijinja(&error, source, recorder.with(|record| record.raised.take()))
@@ -352,6 +374,9 @@ fn render_once(source: &str, context: &Context) -> Result<Rendered, JinjaFault> 
     }
     let mut rendered = recorder.with(|record| std::mem::take(&mut record.rendered));
     rendered.undecided = uses.undecided(&rendered, |name| !dbt::is_dbt_name(name));
+    rendered
+        .undecided
+        .extend(foreign.iter().map(|name| format!("the text depends on what the filter `{name}` does")));
     let placed = placement::place(&text, context.dialect);
     rendered.sql = placed.sql;
     rendered.opaque = placed.opaque;

@@ -4,10 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use minijinja::machinery::ast::{self, Expr, Stmt};
-use minijinja::machinery::parse;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 /// Methods that change a list or a map.
@@ -17,8 +14,8 @@ const MAX_LENGTH: usize = 10_000;
 /// How often a template may put one of them into another, which also bounds how deep they nest.
 const MAX_NESTED: usize = 200;
 /// The functions that make them; no template can name them.
-const LIST: &str = "assay_list_";
-const MAP: &str = "assay_map_";
+pub(super) const LIST: &str = "assay_list_";
+pub(super) const MAP: &str = "assay_map_";
 
 /// Adds the functions that the rewritten template calls.
 pub(super) fn register(environment: &mut Environment<'_>) {
@@ -38,82 +35,27 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     });
 }
 
-/// The template with its lists and maps made changeable, where it changes any. Lines stay what they are.
-pub(super) fn rewritten(source: &str) -> Option<String> {
-    if !METHODS.iter().any(|method| source.contains(&format!(".{method}("))) {
-        return None;
+/// A copy of a list or map, which can be changed: Python's `copy`.
+pub(super) fn copy(value: &Value) -> Result<Value, Error> {
+    let nested = Arc::new(AtomicUsize::new(0));
+    let items: Vec<Value> = match value.kind() {
+        ValueKind::Seq | ValueKind::Map => value.try_iter()?.take(MAX_LENGTH + 1).collect(),
+        _ => return Err(Error::from(ErrorKind::UnknownMethod)),
+    };
+    if items.len() > MAX_LENGTH {
+        return Err(fault("the list or map is too long"));
     }
-    let tree = parse(source, "model", SyntaxConfig::default()).ok()?;
-    let mut found = Vec::new();
-    statements(&tree, &mut found);
-    // (position, whether it closes, text): what closes comes first.
-    let mut marks: Vec<(usize, bool, String)> = Vec::new();
-    for (start, end, function) in found {
-        marks.push((start, true, format!("{function}(")));
-        marks.push((end, false, ")".to_owned()));
+    if value.kind() == ValueKind::Seq {
+        return Ok(Value::from_object(List { items: Mutex::new(items), nested }));
     }
-    marks.sort_by_key(|(at, opens, _)| (*at, *opens));
-    let mut text = String::with_capacity(source.len() + marks.len() * 8);
-    let mut at = 0;
-    for (position, _, mark) in marks {
-        text.push_str(source.get(at..position)?);
-        text.push_str(&mark);
-        at = position;
-    }
-    text.push_str(source.get(at..)?);
-    Some(text)
+    let pairs: Result<Vec<_>, Error> =
+        items.into_iter().map(|key| value.get_item(&key).map(|item| (key, item))).collect();
+    Ok(Value::from_object(Map { items: Mutex::new(pairs?), nested }))
 }
 
-type Found = Vec<(usize, usize, &'static str)>;
-
-fn statements(statement: &Stmt<'_>, found: &mut Found) {
-    let mut body = |list: &[Stmt<'_>]| list.iter().for_each(|s| statements(s, found));
-    match statement {
-        Stmt::Template(s) => body(&s.children),
-        Stmt::ForLoop(s) => {
-            body(&s.body);
-            body(&s.else_body);
-        }
-        Stmt::IfCond(s) => {
-            body(&s.true_body);
-            body(&s.false_body);
-        }
-        Stmt::WithBlock(s) => body(&s.body),
-        Stmt::Macro(s) => body(&s.body),
-        Stmt::Set(s) => expression(&s.expr, found),
-        Stmt::Do(s) => arguments(&s.call.args, found),
-        _ => {}
-    }
-}
-
-fn arguments(list: &[ast::CallArg<'_>], found: &mut Found) {
-    for argument in list {
-        if let ast::CallArg::Pos(e) | ast::CallArg::Kwarg(_, e) = argument {
-            expression(e, found);
-        }
-    }
-}
-
-/// The lists and maps that an expression consists of.
-fn expression(expr: &Expr<'_>, found: &mut Found) {
-    match expr {
-        Expr::List(list) => {
-            let span = list.span();
-            found.push((span.start_offset as usize, span.end_offset as usize, LIST));
-            list.items.iter().for_each(|item| expression(item, found));
-        }
-        Expr::Map(map) => {
-            let span = map.span();
-            found.push((span.start_offset as usize, span.end_offset as usize, MAP));
-            map.values.iter().for_each(|item| expression(item, found));
-        }
-        Expr::IfExpr(choice) => {
-            expression(&choice.true_expr, found);
-            choice.false_expr.iter().for_each(|e| expression(e, found));
-        }
-        Expr::Call(call) => arguments(&call.args, found),
-        _ => {}
-    }
+/// Whether a template calls one of [`METHODS`].
+pub(super) fn is_used(source: &str) -> bool {
+    METHODS.iter().any(|method| source.contains(&format!(".{method}(")))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -134,7 +76,7 @@ fn admit(item: &Value, into: usize, nested: &AtomicUsize) -> Result<(), Error> {
             Some((Arc::as_ptr(&list) as usize, list.all()))
         } else if let Some(map) = value.downcast_object::<Map>() {
             Some((Arc::as_ptr(&map) as usize, map.all().into_iter().map(|(_, value)| value).collect()))
-        } else if seen.len() < MAX_LENGTH && value.kind() == minijinja::value::ValueKind::Seq {
+        } else if seen.len() < MAX_LENGTH && value.kind() == ValueKind::Seq {
             open.extend(value.try_iter()?);
             None
         } else {

@@ -82,11 +82,17 @@ fn tokenize(text: &str, dialect: Dialect) -> Vec<Token<'_>> {
             }
             c if c.is_whitespace() => (run(rest, char::is_whitespace), |t| Token::Space(t)),
             '-' if rest.starts_with("--") => (rest.find('\n').unwrap_or(rest.len()), |t| Token::Space(t)),
+            '/' if dialect == Dialect::Snowflake && rest.starts_with("//") => {
+                (rest.find('\n').unwrap_or(rest.len()), |t| Token::Space(t))
+            }
             '#' if dialect == Dialect::BigQuery => {
                 (rest.find('\n').unwrap_or(rest.len()), |t| Token::Space(t))
             }
             '/' if rest.starts_with("/*") => (comment_end(rest), |t| Token::Space(t)),
-            '\'' => (quoted(rest, '\'', backslash), |t| Token::Literal(t)),
+            '\'' => {
+                let escapes = backslash || matches!(tokens.last(), Some(Token::Word("e" | "E")));
+                (quoted(rest, '\'', escapes), |t| Token::Literal(t))
+            }
             '"' => (quoted(rest, '"', backslash && dialect != Dialect::Snowflake), |t| Token::Word(t)),
             '`' => (quoted(rest, '`', false), |t| Token::Word(t)),
             '$' if rest.starts_with("$$") => {
@@ -165,6 +171,8 @@ enum Clause {
     Parentheses,
     /// `over ( ... )`.
     Window,
+    /// A list of bare names: `using (..)`, `* except (..)`.
+    Names,
 }
 
 /// One open parenthesis (or the statement itself).
@@ -173,6 +181,14 @@ struct Level {
     clause: Clause,
     /// Whether this is the inside of `cast(` and the like, where `as` is followed by a type.
     cast: bool,
+    /// CASE expressions that are open.
+    cases: usize,
+}
+
+impl Level {
+    fn new(clause: Clause, cast: bool) -> Self {
+        Self { clause, cast, cases: 0 }
+    }
 }
 
 const CLAUSE_WORDS: &[&str] = &[
@@ -243,7 +259,9 @@ const CLAUSE_WORDS: &[&str] = &[
 pub(super) fn place(text: &str, dialect: Dialect) -> Placed {
     let tokens = tokenize(text, dialect);
     let mut placed = Placed { sql: String::with_capacity(text.len()), ..Placed::default() };
-    let mut levels = vec![Level { clause: Clause::Start, cast: false }];
+    let mut levels = vec![Level::new(Clause::Start, false)];
+    // Whether the last token was a call that was written as a name.
+    let mut named = false;
     // The significant tokens before the current one; a placed call counts as a word, an unplaced one not at all.
     let mut before: [Option<Token<'_>>; 2] = [None, None];
     for (i, token) in tokens.iter().copied().enumerate() {
@@ -259,13 +277,24 @@ pub(super) fn place(text: &str, dialect: Dialect) -> Placed {
                 continue;
             }
             Token::Call(call) => {
-                let glued_left = i > 0 && matches!(tokens[i - 1], Token::Word(_)) || before_dot(&tokens, i);
-                let glued_right = tokens
-                    .get(i + 1)
-                    .is_some_and(|next| matches!(next, Token::Word(_)) || next.is_symbol("."));
-                let next = tokens[i + 1..].iter().copied().find(|t| !matches!(t, Token::Space(_)));
-                let level = levels.last().copied().unwrap_or(Level { clause: Clause::Start, cast: false });
-                let form = if glued_left
+                let before_it = i.checked_sub(1).map(|at| tokens[at]);
+                let is_glue = |token: Token<'_>| {
+                    matches!(token, Token::Word(word) if !is_clause_word(word)) || token.is_symbol(".")
+                };
+                let glued_left = before_it.is_some_and(is_glue) || named;
+                let glued_right = tokens[i + 1..]
+                    .iter()
+                    .copied()
+                    .find(|token| !matches!(token, Token::Call(_)))
+                    .is_some_and(is_glue);
+                let fraction = i >= 2
+                    && before_dot(&tokens, i)
+                    && matches!(tokens[i - 2], Token::Word(word) if word.bytes().all(|b| b.is_ascii_digit()));
+                let next = Next::of(&tokens[i + 1..]);
+                let level = levels.last().copied().unwrap_or(Level::new(Clause::Start, false));
+                let form = if fraction {
+                    Form::Digits
+                } else if glued_left
                     || glued_right
                     || (level.cast && before[0].is_some_and(|t| t.is_word("as")))
                 {
@@ -273,9 +302,16 @@ pub(super) fn place(text: &str, dialect: Dialect) -> Placed {
                 } else {
                     form(call, level, before, next)
                 };
+                named = form == Form::Identifier;
+                if matches!(before_it, Some(Token::Word(word)) if is_clause_word(word)) {
+                    placed.sql.push(' ');
+                }
                 match form.write(call) {
                     Some(sql) => {
                         placed.sql.push_str(&sql);
+                        if matches!(tokens.get(i + 1), Some(Token::Word(word)) if is_clause_word(word)) {
+                            placed.sql.push(' ');
+                        }
                         if !matches!(form, Form::Expansion(_)) {
                             placed.opaque.push(call.to_owned());
                         }
@@ -296,8 +332,29 @@ pub(super) fn place(text: &str, dialect: Dialect) -> Placed {
         }
         step(&mut levels, token, before);
         before = [Some(token), before[0]];
+        named = false;
     }
     placed
+}
+
+/// What follows a call: the next token, and the next that is no call.
+#[derive(Debug, Clone, Copy)]
+struct Next<'a> {
+    token: Option<Token<'a>>,
+    text: Option<Token<'a>>,
+}
+
+impl<'a> Next<'a> {
+    fn of(rest: &[Token<'a>]) -> Self {
+        let mut following = rest.iter().copied().filter(|t| !matches!(t, Token::Space(_)));
+        let token = following.next();
+        let text = token.into_iter().chain(following).find(|t| !matches!(t, Token::Call(_)));
+        Self { token, text }
+    }
+}
+
+fn is_clause_word(word: &str) -> bool {
+    CLAUSE_WORDS.contains(&word.to_ascii_lowercase().as_str())
 }
 
 fn before_dot(tokens: &[Token<'_>], i: usize) -> bool {
@@ -331,7 +388,10 @@ fn step(levels: &mut Vec<Level>, token: Token<'_>, before: [Option<Token<'_>>; 2
         let outer = levels.last().map_or(Clause::Start, |level| level.clause);
         let after = |words: &[&str]| previous.is_some_and(|t| t.is_any(words));
         let starts_query = after(&["as"]) || (outer == Clause::Start && previous.is_none());
-        let clause = if starts_query && token.is_symbol("(") {
+        let star = before[1].is_some_and(|t| t.is_symbol("*"));
+        let clause = if after(&["using"]) || star && after(&["except", "exclude"]) {
+            Clause::Names
+        } else if starts_query && token.is_symbol("(") {
             Clause::Start
         } else if after(&["over"]) || (outer == Clause::With && after(&["window"])) {
             Clause::Window
@@ -339,13 +399,12 @@ fn step(levels: &mut Vec<Level>, token: Token<'_>, before: [Option<Token<'_>>; 2
             || (outer == Clause::From && previous.is_some_and(|t| t.is_symbol(",") || t.is_symbol("(")))
         {
             Clause::Start
-        } else if matches!(previous, Some(Token::Word(word)) if !CLAUSE_WORDS.contains(&word.to_ascii_lowercase().as_str()))
-        {
+        } else if matches!(previous, Some(Token::Word(word)) if !is_clause_word(word)) {
             Clause::List
         } else {
             Clause::Parentheses
         };
-        levels.push(Level { clause, cast: after(&["cast", "try_cast", "safe_cast"]) });
+        levels.push(Level::new(clause, after(&["cast", "try_cast", "safe_cast"])));
         return;
     }
     if token.is_symbol(")") || token.is_symbol("]") {
@@ -356,12 +415,20 @@ fn step(levels: &mut Vec<Level>, token: Token<'_>, before: [Option<Token<'_>>; 2
     }
     if token.is_symbol(";") {
         levels.truncate(1);
-        levels[0].clause = Clause::Start;
+        levels[0] = Level::new(Clause::Start, false);
         return;
     }
     let Some(level) = levels.last_mut() else { return };
     let Token::Word(word) = token else { return };
     level.clause = match word.to_ascii_lowercase().as_str() {
+        "case" => {
+            level.cases += 1;
+            return;
+        }
+        "end" => {
+            level.cases = level.cases.saturating_sub(1);
+            return;
+        }
         "with" if matches!(level.clause, Clause::Start | Clause::Parentheses) => Clause::With,
         "select" => Clause::List,
         "from" if level.clause != Clause::Parentheses || previous.is_some() => Clause::From,
@@ -369,6 +436,7 @@ fn step(levels: &mut Vec<Level>, token: Token<'_>, before: [Option<Token<'_>>; 2
         "where" | "having" | "qualify" | "on" => Clause::Condition,
         // `order by` and `partition by` inside a window stay there, so that what follows a complete term becomes one more.
         "by" => Clause::List,
+        "except" if previous.is_some_and(|t| t.is_symbol("*")) => return,
         "union" | "except" | "intersect" | "minus" => Clause::Start,
         _ => return,
     };
@@ -383,7 +451,13 @@ enum Form {
     /// An item followed by others: `m(),`.
     ItemBefore,
     Query,
+    /// The first CTE of a query, and its WITH.
+    With,
     Cte,
+    /// A branch of CASE.
+    When,
+    /// Decimal places.
+    Digits,
     Parenthesised,
     /// One more condition: `and m()`.
     And,
@@ -407,6 +481,9 @@ impl Form {
             Self::ItemBefore => format!("{call},"),
             Self::Query => format!("select * from {call}"),
             Self::Cte => format!("{} as (select * from {call})", identifier(call)),
+            Self::With => format!("with {} as (select * from {call})", identifier(call)),
+            Self::When => format!("when {call} then {call}"),
+            Self::Digits => digits(call),
             Self::Parenthesised => format!("({call})"),
             Self::And => format!("and {call}"),
             Self::Where => format!("where {call}"),
@@ -423,6 +500,7 @@ impl Form {
     fn clause_after(self) -> Option<Clause> {
         match self {
             Self::Query => Some(Clause::From),
+            Self::With => Some(Clause::With),
             Self::Where => Some(Clause::Condition),
             Self::Expansion(_) | Self::Partition => Some(Clause::List),
             _ => None,
@@ -438,6 +516,12 @@ fn identifier(call: &str) -> String {
     }
     let hash = blake3::hash(arguments.as_bytes()).to_hex();
     format!("{name}__{}", &hash[..12])
+}
+
+/// The call as digits: a hash, so that different calls stay different.
+fn digits(call: &str) -> String {
+    let hash = blake3::hash(call.as_bytes());
+    hash.as_bytes()[..6].iter().map(|byte| format!("{byte:03}")).collect()
 }
 
 /// `dbt_utils.group_by(n)` is the one macro that is a clause of its own and needs no arguments from the project.
@@ -461,10 +545,16 @@ fn completes_term(token: Token<'_>) -> bool {
     }
 }
 
-fn form(call: &str, level: Level, before: [Option<Token<'_>>; 2], next: Option<Token<'_>>) -> Form {
+/// Whether the last token is the `*` of a select list, not a product.
+fn is_wildcard(before: [Option<Token<'_>>; 2]) -> bool {
+    before[0].is_some_and(|t| t.is_symbol("*"))
+        && before[1]
+            .is_some_and(|t| t.is_any(&["select", "distinct", "all"]) || t.is_symbol(",") || t.is_symbol("."))
+}
+
+fn form(call: &str, level: Level, before: [Option<Token<'_>>; 2], next: Next<'_>) -> Form {
     let previous = before[0];
-    let next_is = |words: &[&str]| next.is_some_and(|t| t.is_any(words));
-    let next_symbol = |symbols: &[&str]| symbols.iter().any(|s| next.is_some_and(|t| t.is_symbol(s)));
+    let next_is = |words: &[&str]| next.token.is_some_and(|t| t.is_any(words));
     if let Some(group) = group_by(call)
         && previous.is_some_and(completes_term)
     {
@@ -479,26 +569,45 @@ fn form(call: &str, level: Level, before: [Option<Token<'_>>; 2], next: Option<T
         _ => false,
     };
     if starts_here {
-        return if next_is(&["select", "with", "from", "values"]) || next_symbol(&["("]) {
+        // Of several macros before a query none is a query.
+        let follows = |t: Token<'_>| t.is_any(&["select", "with", "from", "values"]) || t.is_symbol("(");
+        return if next.text.is_some_and(follows) {
             Form::Nothing
+        } else if next.token.is_some_and(|t| t.is_symbol(",")) && level.clause == Clause::Start {
+            Form::With
         } else {
             Form::Query
         };
     }
     let Some(previous) = previous else { return Form::Nothing };
-    if previous.is_symbol(".") {
+    if previous.is_symbol(".") || previous.is_symbol("::") || previous.is_symbol(":") {
         return Form::Identifier;
     }
-    if previous.is_symbol("::") {
-        return Form::Identifier;
+    if previous.is_any(&["limit", "offset"]) {
+        return Form::Digits;
+    }
+    let completes = completes_term(previous) || is_wildcard(before);
+    if level.cases > 0 && matches!(level.clause, Clause::List | Clause::Parentheses | Clause::Condition) {
+        if previous.is_word("case") && next_is(&["when", "else", "end"])
+            || completes && next_is(&["when", "else", "end"])
+        {
+            return Form::When;
+        }
+        if completes && next_is(&["then"]) {
+            return Form::And;
+        }
     }
     match level.clause {
         Clause::Start => Form::Nothing,
+        Clause::Names => Form::Identifier,
         Clause::With => {
             if previous.is_symbol(",") || previous.is_any(&["with", "recursive"]) {
                 Form::Cte
             } else if next_is(&["as"]) || previous.is_word("as") {
                 Form::Identifier
+            } else if previous.is_symbol(")") && next.text.is_none_or(|t| t.is_symbol(")")) {
+                // The query that the CTEs are for.
+                Form::Query
             } else {
                 Form::Nothing
             }
@@ -525,7 +634,7 @@ fn form(call: &str, level: Level, before: [Option<Token<'_>>; 2], next: Option<T
             }
         }
         Clause::Condition => {
-            if completes_term(previous) {
+            if completes {
                 Form::And
             } else if previous.is_word("in") {
                 Form::Parenthesised
@@ -538,7 +647,7 @@ fn form(call: &str, level: Level, before: [Option<Token<'_>>; 2], next: Option<T
                 Form::Identifier
             } else if previous.is_word("in") {
                 Form::Parenthesised
-            } else if completes_term(previous) {
+            } else if completes {
                 Form::Item
             } else if next_is(&["case", "cast"]) {
                 Form::ItemBefore

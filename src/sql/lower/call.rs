@@ -17,6 +17,16 @@ impl<'a> Lowerer<'a> {
     pub(super) fn function(&mut self, function: &'a Function) -> Result<ExprId> {
         let name = match function.name.0.as_slice() {
             [_] => self.last_part(&function.name)?,
+            // What stands before the point may be a column, whose function it is: `name.lower()`.
+            [schema, ..]
+                if matches!(self.dialect, Dialect::DuckDb | Dialect::Generic)
+                    && !matches!(
+                        schema.to_string().to_ascii_lowercase().as_str(),
+                        "main" | "pg_catalog" | "information_schema" | "system"
+                    ) =>
+            {
+                return Err(BindFault::unsupported(format!("the call {}()", function.name)));
+            }
             _ => function.name.to_string().to_ascii_lowercase(),
         };
         let name = name.trim_start_matches('"');

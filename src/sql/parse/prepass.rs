@@ -16,6 +16,12 @@ pub(super) fn mend(
     dialect: Dialect,
 ) -> Result<Vec<TokenWithSpan>, ParseFault> {
     let source = Source::new(sql);
+    if matches!(dialect, Dialect::BigQuery | Dialect::Databricks) {
+        numbered_names(&source, &mut tokens);
+    }
+    if dialect == Dialect::DuckDb {
+        powers(&mut tokens);
+    }
     literals(&source, &mut tokens, dialect)?;
     refuse_misreadings(&tokens, dialect)?;
     match dialect {
@@ -54,18 +60,18 @@ pub(super) fn mend(
 }
 
 /// Access to the text by line and column.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     text: &'a str,
     lines: Vec<usize>,
 }
 
 impl<'a> Source<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, lines }
     }
 
-    fn offset(&self, at: Location) -> Option<usize> {
+    pub(super) fn offset(&self, at: Location) -> Option<usize> {
         let start = *self.lines.get(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
         let columns = usize::try_from(at.column).ok()?.checked_sub(1)?;
         let line = self.text.get(start..)?;
@@ -110,6 +116,53 @@ fn is_string(token: &Token) -> bool {
         token,
         Token::SingleQuotedString(_) | Token::TripleSingleQuotedString(_) | Token::DollarQuotedString(_)
     )
+}
+
+/// `t.2022`: a name that begins with a digit, which the tokenizer takes for a fraction.
+fn numbered_names(source: &Source<'_>, tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 1;
+    while at < tokens.len() {
+        let follows = |a: usize, b: usize| tokens[a].span.end == tokens[b].span.start;
+        let is_name = matches!(&tokens[at].token, Token::Number(digits, _) if digits.starts_with('.'))
+            && matches!(tokens[at - 1].token, Token::Word(_))
+            && follows(at - 1, at);
+        if is_name {
+            let mut end = at;
+            while end + 1 < tokens.len()
+                && follows(end, end + 1)
+                && matches!(&tokens[end + 1].token, Token::Word(word) if word.quote_style.is_none())
+            {
+                end += 1;
+            }
+            let span = Span::new(tokens[at].span.start, tokens[end].span.end);
+            if let Some(name) = source.slice(span).and_then(|text| text.strip_prefix('.')) {
+                let name = Token::Word(Word {
+                    value: name.to_owned(),
+                    quote_style: None,
+                    keyword: Keyword::NoKeyword,
+                });
+                let dot = TokenWithSpan::new(Token::Period, span);
+                tokens.splice(at..=end, [dot, TokenWithSpan::new(name, span)]);
+                at += 1;
+            }
+        }
+        at += 1;
+    }
+}
+
+/// `a ** b`, which is `a ^ b`.
+fn powers(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 1;
+    while at + 1 < tokens.len() {
+        if is(tokens, at, &Token::Mul)
+            && is(tokens, at + 1, &Token::Mul)
+            && tokens[at].span.end == tokens[at + 1].span.start
+        {
+            tokens[at].token = Token::Caret;
+            tokens.remove(at + 1);
+        }
+        at += 1;
+    }
 }
 
 /// String and number literals that the parser splits or takes for something else.

@@ -75,8 +75,16 @@ fn what_dialects_users_write_is_mended() {
             "select approximate count(distinct x) from t",
             "SELECT approximate_count(DISTINCT x) FROM t",
         ),
+        (Redshift, "select a from t group by rollup (a, b)", "SELECT a FROM t GROUP BY ROLLUP (a, b)"),
         (Redshift, "select extract(qtr from d) from t", "SELECT EXTRACT(QUARTER FROM d) FROM t"),
         (Databricks, "select a div b, c, from t", "SELECT a DIV b, c FROM t"),
+        (
+            Databricks,
+            "select a[0]._id, f(x)._id, '._x' from t where b[1]._c = 1\nand d[0]._e",
+            "SELECT a[0]._id, f(x)._id, '._x' FROM t WHERE b[1]._c = 1 AND d[0]._e",
+        ),
+        (BigQuery, "select t.2022, t.2022_total, 1.5 from t", "SELECT t.2022, t.2022_total, 1.5 FROM t"),
+        (DuckDb, "select x ** 2 from t", "SELECT x ^ 2 FROM t"),
         (Databricks, r"select r'\d+' from t", r"SELECT '\d+' FROM t"),
         (Databricks, "select first(x ignore nulls) from t", "SELECT first(x) IGNORE NULLS FROM t"),
         (
@@ -205,6 +213,23 @@ fn hostile_text_is_survived() {
         }
     }
     assert!(matches!(parse_query(&"x".repeat(MAX_SQL + 1), Dialect::DuckDb), Err(ParseFault::TooLarge(_))));
+}
+
+#[test]
+fn a_parse_ends_in_time_that_is_in_proportion_to_the_text() {
+    // The parser reads each level twice before it knows what it is.
+    let nested = |n: usize| format!("select {}1{} from t", "position(".repeat(n), ", 2)".repeat(n));
+    assert!(parse_query(&nested(8), Dialect::DuckDb).is_ok());
+    let fault = parse_query(&nested(50), Dialect::DuckDb).expect_err("takes years");
+    assert_eq!(fault, ParseFault::TooLarge("it takes too long to parse".to_owned()));
+    let long = format!("select {} from t", vec!["coalesce(a, b + 1, f(c))"; 10_000].join(", "));
+    assert!(parse_query(&long, Dialect::DuckDb).is_ok());
+}
+
+#[test]
+fn places_are_those_of_the_text() {
+    let fault = parse_query("select a[0]._id, b[0]._id,\n  c[0]._id d e from t", Dialect::Databricks);
+    assert_eq!(fault.expect_err("is no SQL").place(), Some((2, 14)));
 }
 
 #[test]
