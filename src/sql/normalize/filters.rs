@@ -146,7 +146,7 @@ impl Normalizer<'_> {
             self.replace(marker, holds);
             splice(self.arena, block, kept);
             let mut outer = super::Outer { right: optional, on: full.on, marker: optional_marker };
-            self.open_right(&mut outer);
+            outer.on.append(&mut self.open_right(&mut outer.right));
             block.outers.push(outer);
         }
     }

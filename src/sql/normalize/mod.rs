@@ -179,9 +179,12 @@ impl Normalizer<'_> {
 
     fn outer(&mut self, mut outer: Outer, block: &mut Block, inside: &ColSet, set: bool) {
         let mark = self.subst.len();
-        self.open_right(&mut outer);
+        let mut own = self.open_right(&mut outer.right);
+        outer.on.append(&mut own);
         self.block(&mut outer.right, inside, set);
-        self.open_right(&mut outer);
+        // What has dissolved into the right side is in normal form already: what was learnt from its conditions must not be
+        // applied to them.
+        let dissolved = self.open_right(&mut outer.right);
         if outer.right.empty {
             let null = self.arena.null();
             self.replace(outer.marker, null);
@@ -199,6 +202,9 @@ impl Normalizer<'_> {
         for e in &outer.on {
             let e = self.subst.apply(self.arena, *e);
             let e = local.apply(self.arena, e);
+            self.split(e, &mut written);
+        }
+        for e in dissolved {
             self.split(e, &mut written);
         }
         self.forget_tested(&written);
@@ -230,16 +236,16 @@ impl Normalizer<'_> {
         block.outers.push(outer);
     }
 
-    /// Conditions inside the nullable side are part of the join condition.
-    fn open_right(&mut self, outer: &mut Outer) {
-        outer.on.append(&mut outer.right.filters);
-        for class in std::mem::take(&mut outer.right.equal) {
+    /// Takes the conditions inside the nullable side, which are part of the join condition.
+    fn open_right(&mut self, right: &mut Block) -> Vec<ExprId> {
+        let mut conditions = std::mem::take(&mut right.filters);
+        for class in std::mem::take(&mut right.equal) {
             for pair in class.windows(2) {
                 let (a, b) = (self.arena.column(pair[0]), self.arena.column(pair[1]));
-                let equal = self.arena.cmp(super::algebra::CmpOp::Eq, a, b);
-                outer.on.push(equal);
+                conditions.push(self.arena.cmp(super::algebra::CmpOp::Eq, a, b));
             }
         }
+        conditions
     }
 }
 

@@ -221,7 +221,7 @@ impl Normalizer<'_> {
         let marker = self.arena.new_col(name, super::super::types::Type::Bool, false);
         let visible = self.arena.visible_set(&right);
         let mut outer = Outer { right, on: Vec::new(), marker };
-        self.open_right(&mut outer);
+        outer.on = self.open_right(&mut outer.right);
         block.outers.push(outer);
         match otherwise {
             Some(otherwise) if !self.arena.is_null_const(otherwise) => {

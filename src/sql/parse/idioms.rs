@@ -256,3 +256,79 @@ pub(super) fn asof_joins(tokens: &mut Vec<TokenWithSpan>) {
         at += 2;
     }
 }
+
+/// `DATE_PART(unit FROM x)` to `DATE_PART(unit, x)`.
+pub(super) fn date_parts(tokens: &mut [TokenWithSpan]) {
+    for at in 3..tokens.len() {
+        if is_word(tokens, at, "from")
+            && is_word(tokens, at - 3, "date_part")
+            && is(tokens, at - 2, &Token::LParen)
+            && matches!(tokens[at - 1].token, Token::Word(_) | Token::SingleQuotedString(_))
+        {
+            tokens[at].token = Token::Comma;
+        }
+    }
+}
+
+/// `model!METHOD(..)` to one name.
+pub(super) fn model_methods(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 1;
+    while at + 2 < tokens.len() {
+        if is(tokens, at, &Token::ExclamationMark)
+            && is(tokens, at + 2, &Token::LParen)
+            && let (Token::Word(model), Token::Word(method)) = (&tokens[at - 1].token, &tokens[at + 1].token)
+        {
+            let name = sqlparser::tokenizer::Word {
+                value: format!("{}!{}", model.value, method.value),
+                quote_style: model.quote_style,
+                keyword: sqlparser::keywords::Keyword::NoKeyword,
+            };
+            tokens[at - 1].token = Token::Word(name);
+            tokens.drain(at..at + 2);
+        }
+        at += 1;
+    }
+}
+
+/// `f(TABLE t)` to `f((SELECT * FROM t))`, which reads the same rows, and `f(MODEL m)` to `f('MODEL m')`, which nothing else reads.
+pub(super) fn relation_arguments(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 1;
+    while at + 1 < tokens.len() {
+        let begins = matches!(tokens[at - 1].token, Token::LParen | Token::Comma | Token::RArrow);
+        let (table, model) = (is_word(tokens, at, "table"), is_word(tokens, at, "model"));
+        if !(begins && (table || model) && matches!(tokens[at + 1].token, Token::Word(_))) {
+            at += 1;
+            continue;
+        }
+        let mut end = at + 2;
+        while is(tokens, end, &Token::Period)
+            && matches!(tokens.get(end + 1).map(|t| &t.token), Some(Token::Word(_)))
+        {
+            end += 2;
+        }
+        if !(is(tokens, end, &Token::Comma) || is(tokens, end, &Token::RParen)) {
+            at += 1;
+            continue;
+        }
+        let span = tokens[at].span;
+        let single = |token: Token| TokenWithSpan::new(token, span);
+        let name: Vec<TokenWithSpan> = tokens[at + 1..end].to_vec();
+        let written = if table {
+            let mut query = vec![
+                single(Token::LParen),
+                make_word("SELECT", span),
+                single(Token::Mul),
+                make_word("FROM", span),
+            ];
+            query.extend(name);
+            query.push(single(Token::RParen));
+            query
+        } else {
+            let name: String = name.iter().map(|token| token.token.to_string()).collect();
+            vec![single(Token::SingleQuotedString(format!("MODEL {name}")))]
+        };
+        let length = written.len();
+        tokens.splice(at..end, written);
+        at += length;
+    }
+}

@@ -6,7 +6,10 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
 use super::ParseFault;
-use super::idioms::{asof_joins, attempts, bare_values, may_touch_a_string, null_tests, typed_arrays};
+use super::idioms::{
+    asof_joins, attempts, bare_values, date_parts, may_touch_a_string, model_methods, null_tests,
+    relation_arguments, typed_arrays,
+};
 use crate::sql::Dialect;
 
 /// Mends the tokens (without white space) of a text.
@@ -44,6 +47,8 @@ pub(super) fn mend(
         }
         Dialect::Snowflake => {
             directed_joins(&mut tokens);
+            date_parts(&mut tokens);
+            model_methods(&mut tokens);
             local_time_zone(&mut tokens);
         }
         Dialect::Databricks => {
@@ -52,7 +57,10 @@ pub(super) fn mend(
             local_time_zone(&mut tokens);
             null_treatment(&mut tokens);
         }
-        Dialect::BigQuery => typed_arrays(&mut tokens),
+        Dialect::BigQuery => {
+            typed_arrays(&mut tokens);
+            relation_arguments(&mut tokens);
+        }
         Dialect::Postgres => null_tests(&mut tokens),
         Dialect::Generic => {}
     }

@@ -83,6 +83,13 @@ fn what_dialects_users_write_is_mended() {
             "select a[0]._id, f(x)._id, '._x' from t where b[1]._c = 1\nand d[0]._e",
             "SELECT a[0]._id, f(x)._id, '._x' FROM t WHERE b[1]._c = 1 AND d[0]._e",
         ),
+        (
+            BigQuery,
+            "select * from ml.predict(model `d.m`, table d.t, struct(1 as x))",
+            "SELECT * FROM ml.predict('MODEL `d.m`', (SELECT * FROM d.t), STRUCT(1 AS x))",
+        ),
+        (Snowflake, "select date_part(year from d) from t", "SELECT date_part(year, d) FROM t"),
+        (Snowflake, "select m!predict(a) from t", "SELECT m!predict(a) FROM t"),
         (BigQuery, "select t.2022, t.2022_total, 1.5 from t", "SELECT t.2022, t.2022_total, 1.5 FROM t"),
         (DuckDb, "select x ** 2 from t", "SELECT x ^ 2 FROM t"),
         (Databricks, r"select r'\d+' from t", r"SELECT '\d+' FROM t"),
