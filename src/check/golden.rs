@@ -22,6 +22,8 @@ pub struct GoldenOptions {
     pub own_rows: BTreeMap<String, Vec<Vec<Option<String>>>>,
     /// How many databases a search tries; 0 means the default.
     pub databases: usize,
+    /// Whether a search that finds nothing says which mutants of the golden its databases tell from it.
+    pub adequacy: bool,
     /// CPU time of one script of a search.
     pub deadline: Duration,
 }
@@ -33,6 +35,7 @@ impl Default for GoldenOptions {
             contract: Contract::Name,
             own_rows: BTreeMap::new(),
             databases: 0,
+            adequacy: true,
             deadline: Duration::from_secs(10),
         }
     }
@@ -99,6 +102,7 @@ pub async fn search(
         by_name: options.contract == Contract::Name,
         own_rows: options.own_rows.clone(),
         databases: options.databases,
+        adequacy: options.adequacy,
     };
     let mut attempt = 0;
     let found = loop {

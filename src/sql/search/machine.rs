@@ -59,6 +59,7 @@ pub struct Search {
     own: Option<Database>,
     seed: u64,
     limit: usize,
+    adequacy: bool,
     /// What a first look at mutants found, when it led to more databases.
     first_look: Option<Adequacy>,
     looked_twice: bool,
@@ -166,6 +167,7 @@ impl Search {
             own,
             seed: u64::from_le_bytes(seed),
             limit: if options.databases == 0 { DATABASES } else { options.databases },
+            adequacy: options.adequacy,
             first_look: None,
             looked_twice: false,
             state: State::Start,
@@ -456,8 +458,8 @@ impl Search {
             ));
         }
         let mutants = match &self.golden_query {
-            Some(query) => mutants::mutants(query, MUTANTS),
-            None => Vec::new(),
+            Some(query) if self.adequacy => mutants::mutants(query, MUTANTS),
+            _ => Vec::new(),
         };
         let telling = std::mem::take(&mut self.evidence.telling);
         match self.first_look.take() {

@@ -39,4 +39,6 @@ pub struct SearchOptions {
     pub own_rows: BTreeMap<String, Vec<Vec<Option<String>>>>,
     /// How many databases to try; 0 means the default.
     pub databases: usize,
+    /// Whether it matters, where nothing is found, which mutants of the golden the databases would have told from it.
+    pub adequacy: bool,
 }

@@ -21,7 +21,7 @@ impl Holes {
     }
 }
 
-const FAMILIES: [(&str, &[&str]); 38] = [
+const FAMILIES: [(&str, &[&str]); 39] = [
     (
         "semi-join",
         &[
@@ -87,6 +87,21 @@ const FAMILIES: [(&str, &[&str]); 38] = [
             "select {g} as c0, {x} as c1 from t join (select {g} as g, min({obc}) as m from t group by 1) q on q.g = {g} and q.m = {obc}",
             "select {g} as c0, {x} as c1 from t join (select {g} as g, min({obc}) as m from t group by 1) q on q.g is not distinct from {g} and q.m is not distinct from {obc}",
             "select {g} as c0, {x} as c1 from t where not exists (select 1 from t as o where o.{gn} = {g} and o.{obn} < {obc})",
+        ],
+    ),
+    (
+        // A grouping by a key dissolves and hands its conditions to the join.
+        "aggregate of some rows beside rows",
+        &[
+            "select {k1} as c0, q.n as c1 from t left join (select {r} as r, count(*) as n from {o} where {po} group by 1) q on q.r = {k1}",
+            "select {k1} as c0, q.n as c1 from t left join (select {r} as r, count(*) as n from {o} group by 1) q on q.r = {k1}",
+            "select {k1} as c0, (select count(*) from {o} where {r} = {k1} and {po}) as c1 from t",
+            "select {k1} as c0, (select count(*) from {o} where {r} = {k1}) as c1 from t",
+            "select {k1} as c0, coalesce(q.n, 0) as c1 from t left join (select {r} as r, count(*) as n from {o} where {po} group by 1) q on q.r = {k1}",
+            "select {k1} as c0, (select count(*) from {o} where {r} = {k1} and {oc} = (select min({oc}) from {o})) as c1 from t",
+            "select {k1} as c0, (select max({r}) from {o} where {r} = {k1} and {po}) as c1 from t",
+            "select {k1} as c0, q.r as c1 from t left join (select distinct {r} as r from {o} where {po}) q on q.r = {k1}",
+            "select {k1} as c0, q.r as c1 from t left join (select distinct {r} as r from {o} where {po} and {oc} = {r}) q on q.r = {k1}",
         ],
     ),
     (
