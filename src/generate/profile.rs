@@ -2,6 +2,7 @@
 //! `assay doctor --provider` probes it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -66,6 +67,10 @@ pub struct Profile {
     pub extra: Map<String, Value>,
     /// Headers that are added to every request.
     pub headers: BTreeMap<String, String>,
+    /// PEM file of certificate authorities that are trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Address of a proxy that requests go through. None is taken from the environment.
+    pub proxy: Option<String>,
     /// Limit of one attempt.
     pub timeout: Duration,
     /// Attempts of one request, the first included.
@@ -87,6 +92,8 @@ struct Overrides {
     max_tokens_field: Option<String>,
     extra: Map<String, Value>,
     headers: BTreeMap<String, String>,
+    ca_file: Option<PathBuf>,
+    proxy: Option<String>,
     timeout_seconds: Option<u64>,
     max_attempts: Option<u32>,
     concurrency: Option<usize>,
@@ -110,6 +117,8 @@ impl Profile {
             max_tokens_field: "max_output_tokens".to_owned(),
             extra: Map::new(),
             headers: BTreeMap::new(),
+            ca_file: None,
+            proxy: None,
             timeout: Duration::from_secs(60),
             max_attempts: 6,
             concurrency: 32,
@@ -212,11 +221,16 @@ impl Profile {
         profile.max_tokens_field = own.max_tokens_field.unwrap_or(profile.max_tokens_field);
         profile.extra.extend(own.extra);
         profile.headers.extend(own.headers);
+        profile.ca_file = own.ca_file.map(|path| config.resolve(&path));
+        profile.proxy = own.proxy;
         profile.timeout =
             own.timeout_seconds.map_or(profile.timeout, |seconds| Duration::from_secs(seconds.max(1)));
         profile.max_attempts = own.max_attempts.unwrap_or(profile.max_attempts).max(1);
         profile.concurrency = own.concurrency.unwrap_or(profile.concurrency).max(1);
         check_url(&profile.base_url).map_err(invalid)?;
+        if let Some(proxy) = &profile.proxy {
+            check_proxy(proxy).map_err(invalid)?;
+        }
         Ok(profile)
     }
 
@@ -258,18 +272,7 @@ pub fn all_secrets(config: &Config, environment: &Environment) -> Secrets {
 
 /// Only https, or http on this machine; nobody's credentials in the address; no link-local (cloud metadata) addresses.
 fn check_url(url: &str) -> Result<(), String> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("`{url}` is not an address"))?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err("`base_url` must not hold a user or password".to_owned());
-    }
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    if host.is_empty() {
-        return Err(format!("`{url}` has no host"));
-    }
+    let (scheme, host) = scheme_and_host(url, "base_url")?;
     let address = host.parse::<std::net::IpAddr>().ok();
     let link_local = match address {
         Some(std::net::IpAddr::V4(v4)) => v4.is_link_local() || v4.is_unspecified(),
@@ -287,6 +290,30 @@ fn check_url(url: &str) -> Result<(), String> {
         "http" => Err(format!("`{url}` is not encrypted; http is only for this machine")),
         _ => Err(format!("`{scheme}` is not http or https")),
     }
+}
+
+/// A proxy may be spoken to in the clear: what goes through it is encrypted for the provider.
+fn check_proxy(url: &str) -> Result<(), String> {
+    match scheme_and_host(url, "proxy")?.0 {
+        "http" | "https" => Ok(()),
+        scheme => Err(format!("`{scheme}` is not http or https")),
+    }
+}
+
+fn scheme_and_host<'a>(url: &'a str, key: &str) -> Result<(&'a str, &'a str), String> {
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| format!("`{url}` is not an address"))?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err(format!("`{key}` must not hold a user or password"));
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    if host.is_empty() {
+        return Err(format!("`{url}` has no host"));
+    }
+    Ok((scheme, host))
 }
 
 #[cfg(test)]
@@ -331,10 +358,19 @@ mod tests {
         ] {
             assert_eq!(check_url(url).is_ok(), good, "{url}");
         }
-        let faults = Profile::resolve(
-            &config("[providers.x]\nwire = \"chat\"\nbase_url = \"http://x.example\"\n"),
-            "x",
-        );
-        assert_eq!(faults.unwrap_err().0[0].code, "E_PROVIDER_INVALID");
+        for (url, good) in [
+            ("http://proxy.example.com:3128", true),
+            ("https://proxy.example.com", true),
+            ("http://me:secret@proxy.example.com", false),
+            ("socks5://proxy.example.com", false),
+            ("proxy.example.com:3128", false),
+        ] {
+            assert_eq!(check_proxy(url).is_ok(), good, "{url}");
+        }
+        for wrong in ["base_url = \"http://x.example\"", "base_url = \"https://x.example\"\nproxy = \"x\""] {
+            let faults =
+                Profile::resolve(&config(&format!("[providers.x]\nwire = \"chat\"\n{wrong}\n")), "x");
+            assert_eq!(faults.unwrap_err().0[0].code, "E_PROVIDER_INVALID", "{wrong}");
+        }
     }
 }

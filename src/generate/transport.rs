@@ -5,6 +5,7 @@
 mod limiter;
 mod retry_after;
 
+use std::path::Path;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
@@ -56,28 +57,46 @@ pub struct Transport {
     jitter: Mutex<u64>,
 }
 
+/// The certificate authorities of a PEM file.
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+    let name = path.display();
+    let pem = fs_err::read(path).map_err(|error| format!("ca_file: {error}"))?;
+    let found =
+        reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| format!("ca_file {name}: {error}"))?;
+    if found.is_empty() {
+        return Err(format!("ca_file {name} holds no certificate (PEM)"));
+    }
+    Ok(found)
+}
+
 impl Transport {
     /// Opens a client for a provider; nothing is sent yet.
     ///
     /// # Errors
-    /// `Config` when the client cannot be made (no root certificates, say).
+    /// `Config` when the client cannot be made (no root certificates, an unreadable `ca_file`).
     pub fn new(profile: Profile, key: Option<SecretString>, secrets: Secrets) -> Result<Self, GenerateError> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             // An error only says that somebody installed one before.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
+        let fault = |message: String| GenerateError::new(ErrorClass::Config, message);
         #[expect(clippy::disallowed_methods, reason = "this module owns the network")]
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build()
-            .map_err(|error| {
-                GenerateError::new(ErrorClass::Config, format!("cannot open an HTTP client: {error}"))
-            })?;
+            .pool_idle_timeout(Duration::from_secs(30));
+        if let Some(path) = &profile.ca_file {
+            client = client.tls_certs_merge(certificates(path).map_err(fault)?);
+        }
+        if let Some(proxy) = &profile.proxy {
+            let proxy =
+                reqwest::Proxy::all(proxy).map_err(|error| fault(format!("proxy {proxy}: {error}")))?;
+            client = client.proxy(proxy);
+        }
+        let client = client.build().map_err(|error| fault(format!("cannot open an HTTP client: {error}")))?;
         let limiter = Limiter::new(profile.concurrency);
         Ok(Self { client, profile, key, secrets, limiter, jitter: Mutex::new(0x9e37_79b9_7f4a_7c15) })
     }

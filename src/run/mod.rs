@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod baseline;
 pub mod event;
+pub mod keys;
 pub mod plan;
 pub mod runner;
 pub mod store;
@@ -98,6 +99,11 @@ pub async fn execute(
     let suite = Arc::new(Suite::load(config, &request.filter)?);
     for warning in &suite.warnings {
         let _ = events.send(Event::Warning(warning.clone()));
+    }
+    if matches!(request.source, Source::Prompts(mode) if mode != Mode::Replay) {
+        for warning in keys::warnings(&config.root) {
+            let _ = events.send(Event::Warning(warning));
+        }
     }
     let (answers, prompts) = open_answers(config, &request, &suite)?;
     let prompts = select_prompts(prompts, &request.prompts)?;

@@ -105,6 +105,11 @@ pub fn head(folder: &Path) -> Option<Head> {
     })
 }
 
+/// Whether git keeps a file of `folder`; `false` without git and outside a repository.
+pub fn is_tracked(folder: &Path, name: &str) -> bool {
+    git(folder, &["ls-files", "--error-unmatch", "--", name]).is_ok()
+}
+
 /// A revision must not look like an option.
 fn revision(rev: &str) -> Result<&str, GitError> {
     if rev.is_empty() || rev.starts_with('-') {

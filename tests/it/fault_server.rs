@@ -153,7 +153,7 @@ pub(crate) fn config(base_url: &str) -> Config {
     Config::parse("assay.toml".as_ref(), &toml).expect("a configuration")
 }
 
-fn request() -> LlmRequest {
+pub(crate) fn request() -> LlmRequest {
     let folder = tempfile::tempdir().expect("a folder");
     let (prompt, task) = super::generate::prompt_and_task(folder.path(), "fault");
     first_request(&prompt, &task)

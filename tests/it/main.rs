@@ -19,4 +19,5 @@ mod report;
 mod rules;
 mod run;
 mod sql;
+mod tls;
 mod tool;

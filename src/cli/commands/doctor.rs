@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generate::probe::{ProbeStatus, Probed, probe as probe_provider};
 use crate::generate::profile::Profile;
 use crate::generate::secrets::Environment;
+use crate::run::keys;
 use crate::suite::prompts;
 use crate::tool::environment::{Status, ensure, probe, v2};
 
@@ -81,6 +82,7 @@ fn provider(path: &Path, name: &str, model: Option<&str>) -> anyhow::Result<Exit
         let fault = Diagnostic::new("E_PROVIDER_MODEL", format!("no prompt version uses provider `{name}`"));
         return Err(Diagnostics::from(fault.hint("name a model with --model")).into());
     };
+    keys::warnings(&config.root).iter().for_each(output::warning);
     let (profile, key) = profile.with_key(&Environment::load(&config.root))?;
     let wire = format!("{:?}", profile.wire).to_lowercase();
     output::talk(&format!("{name}: {} ({wire})", profile.base_url));

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::diagnostic::Diagnostics;
 use crate::draft::{DraftError, Drafted, Ending, Order, Plan, exists};
 use crate::generate::{ErrorClass, Mode};
+use crate::run::keys;
 
 /// `assay draft`.
 #[derive(Debug, Args)]
@@ -75,6 +76,9 @@ pub fn run(config: &Path, args: &DraftArgs) -> anyhow::Result<Exit> {
         force: args.force,
         pull_request: args.pull_request.clone(),
     };
+    if order.mode != Mode::Replay {
+        keys::warnings(&config.root).iter().for_each(output::warning);
+    }
     let mut plan = Plan::new(&config, order)?;
     plan.warnings.iter().for_each(output::warning);
     if plan.must_ask() {
