@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use crate::config::{AgreesPolicy, Config, EngineChoice};
-use crate::dbt::facts::{self, Relation, Types};
+use crate::dbt::facts::{self, Types};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generate::answers::Answer;
 use crate::generate::contract::Candidate;
@@ -459,11 +459,7 @@ fn or_cores(count: usize) -> usize {
 /// What is known about the relations of a case's project, under the names that rendered SQL has for them.
 fn schema(case: &Case, types: &Types) -> Result<Schema, Diagnostics> {
     let project = &case.project.dbt;
-    let name = |relation: &Relation| match relation {
-        Relation::Ref(name) => name.clone(),
-        Relation::Source(source, table) => format!("{source}.{table}"),
-    };
-    Ok(facts::schema(project, &project.properties()?, types, &name))
+    Ok(facts::schema(project, &project.properties()?, types))
 }
 
 fn versions(tools: Option<&Tools>, root: &Path, engine: EngineChoice) -> BTreeMap<String, String> {

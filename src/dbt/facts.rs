@@ -18,23 +18,38 @@ pub enum Relation {
     Source(String, String),
 }
 
+impl Relation {
+    /// What a node of dbt's artifacts is called in SQL; `None` for nodes that cannot be read from.
+    pub fn of_node(unique_id: &str) -> Option<Self> {
+        let parts: Vec<&str> = unique_id.split('.').collect();
+        match parts.as_slice() {
+            ["model" | "seed" | "snapshot", _, name, ..] => Some(Self::Ref((*name).to_owned())),
+            ["source", _, source, table] => Some(Self::Source((*source).to_owned(), (*table).to_owned())),
+            _ => None,
+        }
+    }
+
+    /// Its name in SQL that was rendered without dbt.
+    pub fn rendered(&self) -> String {
+        match self {
+            Self::Ref(name) => name.clone(),
+            Self::Source(source, table) => format!("{source}.{table}"),
+        }
+    }
+}
+
 /// Columns of a relation in order: name and type, as `DESCRIBE` gives them.
 pub type Types = BTreeMap<Relation, Vec<(String, String)>>;
 
-/// The facts of a project; `name` says under which name a relation stands in the rendered SQL.
+/// The facts of a project, under the names that relations have in rendered SQL.
 ///
 /// Columns are listed only where the list is sure to be complete, since `select *` is expanded with it: from `types`
 /// (where the caller has a database), from an enforced contract, or from the header of a seed. Elsewhere the table has
 /// no columns, and facts about single columns (not null, accepted values) are left out.
-pub fn schema(
-    project: &Project,
-    properties: &[(PathBuf, Properties)],
-    types: &Types,
-    name: &dyn Fn(&Relation) -> String,
-) -> Schema {
+pub fn schema(project: &Project, properties: &[(PathBuf, Properties)], types: &Types) -> Schema {
     let mut schema = Schema::default();
     for (relation, columns) in types {
-        let table = schema.tables.entry(name(relation)).or_default();
+        let table = schema.tables.entry(relation.rendered()).or_default();
         for (column, data_type) in columns {
             let column = table.columns.entry(column.clone()).or_insert_with(nullable);
             column.data_type.clone_from(data_type);
@@ -51,8 +66,8 @@ pub fn schema(
                 _ => Relation::Ref(resource.name.clone()),
             };
             let known = types.contains_key(&relation);
-            let table = schema.tables.entry(name(&relation)).or_default();
-            let facts = Facts { path, resource, name };
+            let table = schema.tables.entry(relation.rendered()).or_default();
+            let facts = Facts { path, resource };
             if !known {
                 let header = seeds.get(&resource.name).filter(|_| resource.kind == ResourceKind::Seed);
                 facts.columns(
@@ -95,7 +110,6 @@ fn enforces_constraints(project: &Project, file: Option<&PathBuf>, resource: &Re
 struct Facts<'a> {
     path: &'a Path,
     resource: &'a Resource,
-    name: &'a dyn Fn(&Relation) -> String,
 }
 
 impl Facts<'_> {
@@ -141,7 +155,7 @@ impl Facts<'_> {
                     if let Some(to) = to.filter(|_| !field.is_empty()) {
                         table.foreign_keys.push(ForeignKey {
                             columns: vec![column.clone()],
-                            table: (self.name)(&to),
+                            table: to.rendered(),
                             references: vec![field.clone()],
                         });
                         table.origins.insert(format!("foreign_key {column}"), origin);
@@ -259,11 +273,7 @@ seeds:
                 ("line".into(), "INTEGER".into()),
             ],
         )]);
-        let name = |relation: &Relation| match relation {
-            Relation::Ref(name) => name.clone(),
-            Relation::Source(source, table) => format!("{source}.{table}"),
-        };
-        let schema = schema(&project, &[("models/s.yml".into(), properties)], &types, &name);
+        let schema = schema(&project, &[("models/s.yml".into(), properties)], &types);
         insta::assert_json_snapshot!(schema);
     }
 }

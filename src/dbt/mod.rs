@@ -1,6 +1,7 @@
 //! dbt's words in Rust: project, manifest, schema YAML, selection. Reads files, starts nothing.
 
 pub mod artifacts;
+pub mod catalog;
 pub mod declared;
 pub mod facts;
 pub(crate) mod files;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::request::{ToolCall, ToolDef};
+use crate::dbt::catalog;
+use crate::dbt::facts::Relation;
 use crate::dbt::project::Project;
 use crate::dbt::properties::{Resource, ResourceKind};
 use crate::suite::spec::Approved;
@@ -181,8 +183,10 @@ impl Toolbox {
         if !self.approves(&Approved::Source(source.to_owned(), table.to_owned())) {
             return not_found("this source is not approved for the model");
         }
-        let files = Project::read(&self.project).and_then(|project| project.properties());
-        let Ok(files) = files else { return ToolOutput::error(E_EMPTY, "the dbt project cannot be read") };
+        let read = Project::read(&self.project).and_then(|project| Ok((project.properties()?, project)));
+        let Ok((files, project)) = read else {
+            return ToolOutput::error(E_EMPTY, "the dbt project cannot be read");
+        };
         let is_it = |resource: &&Resource| {
             resource.name == table
                 && matches!(&resource.kind, ResourceKind::Source { source: name } if name == source)
@@ -190,15 +194,32 @@ impl Toolbox {
         let Some(found) = files.iter().flat_map(|(_, properties)| &properties.resources).find(is_it) else {
             return not_found("the project does not describe this source");
         };
-        let columns = found.columns.iter().take(MAX_COLUMNS).map(|column| {
+        // What the YAML describes comes first; a catalog knows the types and the columns that it leaves out.
+        let mut seen = catalog::types(&project).unwrap_or_default();
+        let relation = Relation::Source(source.to_owned(), table.to_owned());
+        let mut seen = seen.remove(&relation).unwrap_or_default();
+        let mut columns = Vec::new();
+        for column in &found.columns {
+            let at = seen.iter().position(|(name, _)| plain(name).eq_ignore_ascii_case(&plain(&column.name)));
+            let seen_type = at.map(|at| seen.remove(at).1).filter(|data_type| !data_type.is_empty());
             let tests = found.tests.iter().filter(|test| test.column.as_deref() == Some(&column.name));
-            json!({
+            columns.push(json!({
                 "name": plain(&column.name),
-                "data_type": column.data_type.as_deref().map(plain),
+                "data_type": column.data_type.as_deref().or(seen_type.as_deref()).map(plain),
                 "tests": tests.map(|test| plain(&test.name)).collect::<Vec<_>>(),
-            })
-        });
-        ToolOutput::ok(&columns.collect())
+            }));
+        }
+        for (name, data_type) in seen {
+            let data_type = Some(data_type).filter(|data_type| !data_type.is_empty());
+            columns.push(
+                json!({"name": plain(&name), "data_type": data_type.as_deref().map(plain), "tests": []}),
+            );
+        }
+        columns.truncate(MAX_COLUMNS);
+        if columns.is_empty() {
+            return ToolOutput::error(E_EMPTY, "the project names no column of this source");
+        }
+        ToolOutput::ok(&Value::from(columns))
     }
 
     fn approves(&self, relation: &Approved) -> bool {
@@ -279,6 +300,26 @@ mod tests {
             json!([
                 {"name": "id", "data_type": "integer", "tests": ["unique", "not_null"]},
                 {"name": "note", "data_type": null, "tests": []}
+            ])
+        );
+    }
+
+    #[test]
+    fn a_catalog_adds_what_the_yaml_leaves_out() {
+        let folder = project();
+        fs_err::create_dir(folder.path().join("target")).unwrap();
+        let catalog = r#"{"sources": {"source.ferry.raw.bookings": {"columns": {
+            "seats": {"name": "seats", "type": "INTEGER", "index": 3}, "note": {"name": "NOTE", "type": "VARCHAR", "index": 2},
+            "id": {"name": "id", "type": "BIGINT", "index": 1}}}}}"#;
+        fs_err::write(folder.path().join("target/catalog.json"), catalog).unwrap();
+        let all = Toolbox::unrestricted(folder.path());
+        let columns = call(&all, "fetch_source_columns", r#"{"source_name":"raw","table_name":"bookings"}"#);
+        assert_eq!(
+            serde_json::from_str::<Value>(&columns.text).unwrap(),
+            json!([
+                {"name": "id", "data_type": "integer", "tests": ["unique", "not_null"]},
+                {"name": "note", "data_type": "VARCHAR", "tests": []},
+                {"name": "seats", "data_type": "INTEGER", "tests": []}
             ])
         );
     }

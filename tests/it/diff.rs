@@ -135,6 +135,57 @@ fn revisions_are_compared() {
     assert_eq!(code, 2, "{err}");
 }
 
+/// A dbt project with two models, as it stands in a repository.
+fn project() -> Harness {
+    let harness = Harness::new();
+    harness
+        .write("shop/dbt_project.yml", "name: shop\nvars: {floor: 100}\n")
+        .write("shop/models/stg_orders.sql", "select 1")
+        .write(
+            "shop/models/schema.yml",
+            "models:\n  - name: stg_orders\n    columns:\n      - name: id\n        tests: [unique, not_null]\n",
+        )
+        .write("shop/models/big.sql", "select id from {{ ref('stg_orders') }} where amount > {{ var('floor') }}\n")
+        .write("drafts/big.sql", "select o.id from {{ ref('stg_orders') }} as o where 100 < o.amount\n")
+        .write("drafts/once.sql", "select distinct id from {{ ref('stg_orders') }} where amount > 100\n")
+        .write("drafts/wrong.sql", "select id from {{ ref('stg_orders') }} where amount >= 100\n");
+    harness
+}
+
+const CATALOG: &str = r#"{"nodes": {"model.shop.stg_orders": {"columns": {
+    "id": {"name": "id", "type": "INTEGER", "index": 1}, "amount": {"name": "amount", "type": "INTEGER", "index": 2}}}}}"#;
+
+#[test]
+fn the_project_around_the_files_says_what_the_tables_are() {
+    let harness = project();
+    let duckdb = duckdb();
+    let diff = |arguments: &[&str]| run(&harness, &[&["diff", "--duckdb", &duckdb], arguments].concat());
+    // The floor is in dbt_project.yml.
+    let (code, out, err) = diff(&["drafts/big.sql", "shop/models/big.sql"]);
+    assert!(code == 0 && out.starts_with("equivalent shop/models/big.sql"), "{out}{err}");
+    // Rows need columns and types, which only a catalog has here.
+    let (code, _, err) = diff(&["drafts/wrong.sql", "shop/models/big.sql"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("`dbt docs generate` in shop "), "{err}");
+    harness.write("shop/target/catalog.json", CATALOG);
+    let (code, out, err) = diff(&["drafts/wrong.sql", "shop/models/big.sql"]);
+    assert!(code == 1 && out.starts_with("differs"), "{out}{err}");
+    // The key of stg_orders is in its YAML, and cited.
+    let (code, out, err) = diff(&["drafts/once.sql", "shop/models/big.sql"]);
+    assert!(code == 0 && out.contains("models/schema.yml:"), "{out}{err}");
+    // Files elsewhere belong to the project that is named, by its folder or as the configuration names it.
+    let (code, _, err) = diff(&["drafts/wrong.sql", "drafts/big.sql"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("--project"), "{err}");
+    harness.write("assay.toml", "[projects.store]\npath = \"shop\"\n");
+    for name in ["shop", "store"] {
+        let (code, out, err) = diff(&["drafts/wrong.sql", "drafts/big.sql", "--project", name]);
+        assert!(code == 1 && out.starts_with("differs"), "{name}: {out}{err}");
+    }
+    let (code, _, err) = diff(&["drafts/wrong.sql", "drafts/big.sql", "--project", "nope"]);
+    assert!(code == 2 && err.contains("projects in assay.toml: store"), "{err}");
+}
+
 #[test]
 fn pairs_come_back_in_order_and_a_bad_line_stops_nothing() {
     let harness = models();

@@ -6,9 +6,10 @@ use std::path::Path;
 use super::classify::{Failure, FailureClass, Gate, of_model, of_test_error};
 use super::engine::{Call, CallEnd};
 use super::template::read;
-use super::{BuildReport, BuildRequest, Step, TestOutcome, relation_of};
+use super::{BuildReport, BuildRequest, Step, TestOutcome};
 use crate::check::outcome::Outcome;
 use crate::dbt::artifacts::{Manifest, Node, RunResult, RunResults, Status};
+use crate::dbt::facts::Relation;
 use crate::tool::dbt::End;
 
 /// What a call left behind.
@@ -130,7 +131,7 @@ pub(super) fn of_results(
         return stopped(Gate::Run, FailureClass::Infra, format!("dbt built {others} other models as well"));
     }
     let mut report = model_report(node, result, results, upstream, engine);
-    report.depends_on = node.depends_on.nodes.iter().filter_map(|id| relation_of(id)).collect();
+    report.depends_on = node.depends_on.nodes.iter().filter_map(|id| Relation::of_node(id)).collect();
     report.materialized.clone_from(&node.config.materialized);
     report.compiled_sql = results.compiled.get(id).cloned();
     let expected = manifest.tests_of(id, tests);

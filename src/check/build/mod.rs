@@ -271,14 +271,17 @@ impl Builder {
 
     /// Columns of all relations of the project, as the database has them.
     pub fn types(&self) -> Types {
-        let summary = &self.template.summary;
-        summary.columns.iter().filter_map(|(id, columns)| Some((relation_of(id)?, columns.clone()))).collect()
+        types_of(&self.template.summary)
     }
 
     /// Quoted name of every relation of the project in the database.
     pub fn relations(&self) -> BTreeMap<Relation, String> {
         let summary = &self.template.summary;
-        summary.relations.iter().filter_map(|(id, name)| Some((relation_of(id)?, name.clone()))).collect()
+        summary
+            .relations
+            .iter()
+            .filter_map(|(id, name)| Some((Relation::of_node(id)?, name.clone())))
+            .collect()
     }
 
     /// Models that do not build and tests that fail on the project as it is: unique id and reason. What such a test
@@ -607,12 +610,15 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     fs_err::write(path, text)
 }
 
-/// The relation of a unique id: `model.shop.orders`, `source.shop.raw.orders`.
-fn relation_of(unique_id: &str) -> Option<Relation> {
-    let parts: Vec<&str> = unique_id.split('.').collect();
-    match parts.as_slice() {
-        ["model" | "seed" | "snapshot", _, name, ..] => Some(Relation::Ref((*name).to_owned())),
-        ["source", _, source, table] => Some(Relation::Source((*source).to_owned(), (*table).to_owned())),
-        _ => None,
-    }
+/// Columns of all relations of a project, where a run has prepared it in its present state.
+pub fn prepared_types(root: &Path, project: &Project) -> Option<Types> {
+    Template::find(root, project).map(|template| types_of(&template.summary))
+}
+
+fn types_of(summary: &template::Summary) -> Types {
+    summary
+        .columns
+        .iter()
+        .filter_map(|(id, columns)| Some((Relation::of_node(id)?, columns.clone())))
+        .collect()
 }

@@ -23,6 +23,8 @@ const FORMAT: &str = "1";
 /// What is known about the prepared project.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Summary {
+    /// State of the project ([`Project::hash`]).
+    pub(super) project_hash: String,
     /// Columns (name, type) of every relation, by unique id.
     pub(super) columns: BTreeMap<String, Vec<(String, String)>>,
     /// Quoted relation of every node that has one, by unique id.
@@ -81,11 +83,23 @@ impl Template {
                 fs_err::remove_dir_all(path).map_err(fault)?;
             }
         }
-        let summary = make(&partial, project, engines, &profile).await?;
+        let mut summary = make(&partial, project, engines, &profile).await?;
+        summary.project_hash = project.hash().map_err(fault)?;
         let text = serde_json::to_vec_pretty(&summary).map_err(|error| fault(error.into()))?;
         fs_err::write(partial.join("summary.json"), text).map_err(fault)?;
         fs_err::rename(&partial, &home).map_err(fault)?;
         Ok(Self { project: home.join("project"), summary })
+    }
+
+    /// The template of a project in its present state, whichever engine made it; `None` where no run has.
+    pub(super) fn find(root: &Path, project: &Project) -> Option<Self> {
+        let hash = project.hash().ok()?;
+        let prefix = format!("{}-", project.name);
+        fs_err::read_dir(folder(root)).ok()?.flatten().map(|entry| entry.path()).find_map(|home| {
+            let name = home.file_name()?.to_string_lossy().into_owned();
+            let template = Self::open(&home).filter(|_| name.starts_with(&prefix))?;
+            (template.summary.project_hash == hash).then_some(template)
+        })
     }
 
     fn open(home: &Path) -> Option<Self> {

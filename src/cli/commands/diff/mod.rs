@@ -3,6 +3,7 @@
 mod html;
 mod inputs;
 mod pairs;
+mod project;
 mod text;
 
 use std::io::IsTerminal;
@@ -25,9 +26,9 @@ use inputs::Item;
 /// `assay diff`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  assay diff golden.sql draft.sql --schema schema.json     two files
-  assay diff goldens/ drafts/                              two folders, by file name
-  assay diff --rev main..HEAD models/                      what a branch changes, in meaning
+  assay diff --rev main..HEAD models/                      in a dbt project: what a branch changes, in meaning
+  assay diff golden.sql draft.sql --project shop           two files that belong to a project of assay.toml
+  assay diff goldens/ drafts/ --schema schema.json         two folders, by file name
   assay diff --pairs pairs.jsonl --json                    many pairs, one JSON object a line in and out
   assay diff a.sql b.sql --repro repro/                    write a DuckDB script that shows the difference
 
@@ -51,12 +52,17 @@ pub struct DiffArgs {
     /// Write a DuckDB script for each counterexample into this folder.
     #[arg(long, value_name = "DIR", conflicts_with = "pairs")]
     pub repro: Option<PathBuf>,
-    /// Tables, types and keys: {"tables": {"t": {"columns": {"c": {"type": "VARCHAR"}}, ...}}}.
+    /// The dbt project that the models belong to, a name in the configuration or a folder: its YAML says what the tables are,
+    /// its catalog (`dbt docs generate`) or an earlier `assay run` which columns they have [default: the project that the
+    /// files lie in].
+    #[arg(long, value_name = "NAME|DIR", conflicts_with = "pairs")]
+    pub project: Option<String>,
+    /// Tables, types and keys that are not in the project: {"tables": {"t": {"columns": {"c": {"type": "VARCHAR"}}, ...}}}.
     #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
     pub schema: Option<PathBuf>,
-    /// The dialect of both sides, as dbt adapters name it.
-    #[arg(long, value_name = "NAME", default_value = "duckdb", value_parser = dialect)]
-    pub dialect: Dialect,
+    /// The dialect of both sides, as dbt adapters name it [default: the project's in the configuration, else duckdb].
+    #[arg(long, value_name = "NAME", value_parser = dialect)]
+    pub dialect: Option<Dialect>,
     /// How output columns are matched.
     #[arg(long, value_enum, default_value_t)]
     pub contract: ContractArg,
@@ -114,15 +120,20 @@ impl Tally {
 /// # Errors
 /// Files that cannot be read, wrong usage.
 pub fn run(config: &Path, args: &DiffArgs) -> anyhow::Result<Exit> {
+    let config = if config.is_file() { Config::load(Some(config))? } else { Config::default() };
+    let known = match args.pairs {
+        Some(_) => None,
+        None => project::find(&config, args.project.as_deref(), &args.paths)?,
+    };
     let options = GoldenOptions {
-        dialect: args.dialect,
+        dialect: args.dialect.or(known.as_ref().and_then(|known| known.dialect)).unwrap_or_default(),
         contract: match args.contract {
             ContractArg::Name => Contract::Name,
             ContractArg::Position => Contract::Position,
         },
         ..GoldenOptions::default()
     };
-    let pool = duckdb(config, args)?.map(|path| {
+    let pool = duckdb(&config, args)?.map(|path| {
         let size = std::thread::available_parallelism().map_or(2, usize::from);
         Pool::new(path, &SessionLimits::default(), size)
     });
@@ -139,13 +150,14 @@ pub fn run(config: &Path, args: &DiffArgs) -> anyhow::Result<Exit> {
         (None, [golden, candidate]) => inputs::from_paths(golden, candidate)?,
         (None, _) => bail!("two files or two folders are needed, or --rev, or --pairs"),
     };
-    let schema = match &args.schema {
-        Some(path) => {
-            let text = fs_err::read_to_string(path).context("failed to read the schema")?;
-            serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?
-        }
-        None => Schema::default(),
-    };
+    let mut schema = known.as_ref().map(|known| known.schema.clone()).unwrap_or_default();
+    if let Some(path) = &args.schema {
+        let text = fs_err::read_to_string(path).context("failed to read the schema")?;
+        let own: Schema =
+            serde_json::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
+        schema.tables.extend(own.tables);
+    }
+    let vars = known.as_ref().map(|known| known.project.vars()).unwrap_or_default();
     if items.is_empty() {
         output::talk("no .sql file changed");
     }
@@ -154,7 +166,10 @@ pub fn run(config: &Path, args: &DiffArgs) -> anyhow::Result<Exit> {
     for item in items {
         let comparison = match (&item.golden, &item.candidate) {
             (Some(golden), Some(candidate)) => {
-                let context = jinja::Context::new(args.dialect, &item.model());
+                let context = jinja::Context {
+                    vars: vars.clone(),
+                    ..jinja::Context::new(options.dialect, &item.model())
+                };
                 match (Model::read(golden, &context), Model::read(candidate, &context)) {
                     (Ok(golden), Ok(candidate)) => runtime.block_on(golden::judge_models(
                         &golden,
@@ -177,7 +192,29 @@ pub fn run(config: &Path, args: &DiffArgs) -> anyhow::Result<Exit> {
     if let Some(path) = &args.html {
         fs_err::write(path, html::page(&results)).context("failed to write")?;
     }
+    if tally.unknown > 0
+        && let Some(hint) = hint(args, known.as_ref())
+    {
+        output::talk(&hint);
+    }
     Ok(tally.exit())
+}
+
+/// What would say more about the tables, where little is known.
+fn hint(args: &DiffArgs, known: Option<&project::Known>) -> Option<String> {
+    match known {
+        _ if args.schema.is_some() => None,
+        None => Some(
+            "hint: nothing is known about the tables; name their dbt project with --project, or describe them with \
+             --schema"
+                .to_owned(),
+        ),
+        Some(known) if !known.has_types => Some(format!(
+            "hint: the columns of the tables are not known; `dbt docs generate` in {} tells them, and so does `assay run`",
+            known.project.root.display()
+        )),
+        Some(_) => None,
+    }
 }
 
 fn unreadable(side: &str, fault: &jinja::JinjaFault) -> Comparison {
@@ -218,14 +255,13 @@ fn show(args: &DiffArgs, item: &Item, comparison: &Comparison) -> anyhow::Result
 
 /// The duckdb command: as given, as configured, or that of the tools environment where there is one. A comparison is no
 /// reason to install dbt.
-fn duckdb(config: &Path, args: &DiffArgs) -> anyhow::Result<Option<PathBuf>> {
+fn duckdb(config: &Config, args: &DiffArgs) -> anyhow::Result<Option<PathBuf>> {
     if let Some(path) = &args.duckdb {
         if !path.is_file() {
             bail!("there is no duckdb command at {}", path.display());
         }
         return Ok(Some(path.clone()));
     }
-    let config = if config.is_file() { Config::load(Some(config))? } else { Config::default() };
     if !config.tools.duckdb.as_os_str().is_empty() {
         return Ok(Some(config.root.join(&config.tools.duckdb)));
     }
