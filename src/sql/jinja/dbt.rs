@@ -211,6 +211,8 @@ impl Object for Config {
 #[derive(Debug)]
 struct Exceptions {
     recorder: Recorder,
+    /// Whether raising does nothing: it may be that the branch that raises is not dbt's.
+    ignored: bool,
 }
 
 impl Object for Exceptions {
@@ -220,7 +222,7 @@ impl Object for Exceptions {
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
-        if method == "warn" {
+        if method == "warn" || self.ignored {
             return Ok(Value::from(""));
         }
         let message = args.first().map(ToString::to_string).unwrap_or_else(|| method.to_owned());
@@ -281,11 +283,48 @@ pub(super) fn method(
     if method == "copy" && args.is_empty() && !opaque::is_opaque(value) {
         return mutable::copy(value);
     }
+    if let (Some(text), Some(padded)) = (value.as_str(), padding(method))
+        && let Some(width) = args.first().and_then(Value::as_usize)
+    {
+        let fill = args.get(1).and_then(Value::as_str).unwrap_or(padded.fill);
+        return padded.pad(text, width, fill);
+    }
     if mutable::METHODS.contains(&method) {
         let message = format!("`{method}` changes a list or map that is not the template's own");
         return Err(Error::new(ErrorKind::UnknownMethod, message));
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
+}
+
+/// How a method of Python's strings fills up a text.
+struct Padding {
+    fill: &'static str,
+    left: bool,
+}
+
+fn padding(method: &str) -> Option<Padding> {
+    match method {
+        "zfill" => Some(Padding { fill: "0", left: true }),
+        "rjust" => Some(Padding { fill: " ", left: true }),
+        "ljust" => Some(Padding { fill: " ", left: false }),
+        _ => None,
+    }
+}
+
+impl Padding {
+    fn pad(&self, text: &str, width: usize, fill: &str) -> Result<Value, Error> {
+        let missing = width.saturating_sub(text.chars().count());
+        if missing > 10_000 || fill.chars().count() != 1 {
+            return Err(Error::new(ErrorKind::InvalidOperation, "a text cannot be filled up like that"));
+        }
+        let more = fill.repeat(missing);
+        // `zfill` keeps the sign in front.
+        let (sign, digits) = match text.strip_prefix(['-', '+']) {
+            Some(rest) if self.fill == "0" => (&text[..1], rest),
+            _ => ("", text),
+        };
+        Ok(Value::from(if self.left { format!("{sign}{more}{digits}") } else { format!("{text}{more}") }))
+    }
 }
 
 fn name_of(value: &Value, what: &str) -> Result<String, Error> {
@@ -305,7 +344,12 @@ fn relation(context: &Context, recorder: &Recorder, key: &str, parts: &[&str]) -
 }
 
 /// Adds dbt's names to an environment.
-pub(super) fn register(environment: &mut Environment<'_>, context: &Context, recorder: &Recorder) {
+pub(super) fn register(
+    environment: &mut Environment<'_>,
+    context: &Context,
+    recorder: &Recorder,
+    ignore_raised: bool,
+) {
     let shared = Arc::new(context.clone());
 
     let (ctx, rec) = (Arc::clone(&shared), recorder.clone());
@@ -357,7 +401,7 @@ pub(super) fn register(environment: &mut Environment<'_>, context: &Context, rec
     let source = Value::from_function(source);
     environment.add_global(
         "builtins",
-        Value::from_iter([
+        Value::from_pairs([
             ("ref", reference.clone()),
             ("source", source.clone()),
             ("config", config.clone()),
@@ -399,7 +443,7 @@ pub(super) fn register(environment: &mut Environment<'_>, context: &Context, rec
     environment.add_global("dbt_version", "1.11.16");
     environment.add_global("invocation_id", "00000000-0000-0000-0000-000000000000");
     environment.add_global("execute", false);
-    environment.add_global("flags", Value::from_iter([("FULL_REFRESH", Value::from(false))]));
+    environment.add_global("flags", Value::from_pairs([("FULL_REFRESH", Value::from(false))]));
     mutable::register(environment);
     environment.add_function("should_full_refresh", || false);
     environment.add_function("log", |_: Rest<Value>, _: Kwargs| "");
@@ -413,7 +457,10 @@ pub(super) fn register(environment: &mut Environment<'_>, context: &Context, rec
             Err(_) => default.unwrap_or_default(),
         },
     );
-    environment.add_global("exceptions", Value::from_object(Exceptions { recorder: recorder.clone() }));
+    environment.add_global(
+        "exceptions",
+        Value::from_object(Exceptions { recorder: recorder.clone(), ignored: ignore_raised }),
+    );
     // dbt's filters for native types matter only in YAML; in SQL they leave the text as it is.
     environment.add_filter("tojson", |value: Value, _: Rest<Value>, _: Kwargs| json(&value).to_string());
     for name in ["as_text", "as_native", "as_number", "as_bool"] {

@@ -324,18 +324,33 @@ fn render_once(source: &str, context: &Context) -> Result<Rendered, JinjaFault> 
     }
     let uses = scan(source)?;
     let plain = Rewrite { collections: mutable::is_used(source), operations: false };
-    if uses.operates {
-        match run(source, context, &uses, Rewrite { operations: true, ..plain }) {
-            // The template's own text tells where the fault is.
-            Err(fault) if fault.kind == JinjaFaultKind::Render => {}
-            rendered => return rendered,
+    let attempt = |ignore_raised: bool| {
+        if uses.operates {
+            match run(source, context, &uses, Rewrite { operations: true, ..plain }, ignore_raised) {
+                // The template's own text tells where the fault is.
+                Err(fault) if fault.kind == JinjaFaultKind::Render => {}
+                rendered => return rendered,
+            }
         }
+        run(source, context, &uses, plain, ignore_raised)
+    };
+    match attempt(false) {
+        // Where the way to it depends on what is not known, dbt may not go it.
+        Err(fault) if fault.kind == JinjaFaultKind::Raised => {
+            attempt(true).ok().filter(|rendered| !rendered.undecided.is_empty()).ok_or(fault)
+        }
+        rendered => rendered,
     }
-    run(source, context, &uses, plain)
 }
 
 /// One run of a template.
-fn run(source: &str, context: &Context, uses: &Uses, rewrite: Rewrite) -> Result<Rendered, JinjaFault> {
+fn run(
+    source: &str,
+    context: &Context,
+    uses: &Uses,
+    rewrite: Rewrite,
+    ignore_raised: bool,
+) -> Result<Rendered, JinjaFault> {
     let recorder = Recorder::default();
     let mut environment = Environment::new();
     environment.set_debug(true);
@@ -350,7 +365,7 @@ fn run(source: &str, context: &Context, uses: &Uses, rewrite: Rewrite) -> Result
         }
         Ok(())
     });
-    dbt::register(&mut environment, context, &recorder);
+    dbt::register(&mut environment, context, &recorder, ignore_raised);
     operations::accept_opaque(&mut environment, &recorder);
     if rewrite.operations {
         operations::register(&mut environment, &recorder);

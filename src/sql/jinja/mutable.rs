@@ -16,6 +16,7 @@ const MAX_NESTED: usize = 200;
 /// The functions that make them; no template can name them.
 pub(super) const LIST: &str = "assay_list_";
 pub(super) const MAP: &str = "assay_map_";
+pub(super) const OWN: &str = "assay_own_";
 
 /// Adds the functions that the rewritten template calls.
 pub(super) fn register(environment: &mut Environment<'_>) {
@@ -24,6 +25,18 @@ pub(super) fn register(environment: &mut Environment<'_>) {
     environment.add_function(LIST, move |value: Value| -> Result<Value, Error> {
         let items = Mutex::new(value.try_iter()?.collect());
         Ok(Value::from_object(List { items, nested: Arc::clone(&counter) }))
+    });
+    environment.add_function(OWN, |value: Value| -> Result<Value, Error> {
+        let is_changeable =
+            value.downcast_object_ref::<List>().is_some() || value.downcast_object_ref::<Map>().is_some();
+        let is_known = !super::opaque::is_opaque(&value);
+        match value.kind() {
+            ValueKind::Seq | ValueKind::Map if !is_changeable => copy(&value),
+            ValueKind::Iterable if is_known => {
+                copy(&Value::from(value.try_iter()?.take(MAX_LENGTH + 1).collect::<Vec<_>>()))
+            }
+            _ => Ok(value),
+        }
     });
     environment.add_function(MAP, move |value: Value| -> Result<Value, Error> {
         let mut pairs = Vec::new();

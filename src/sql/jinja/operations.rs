@@ -68,6 +68,28 @@ pub(super) fn accept_opaque(environment: &mut Environment<'_>, recorder: &Record
             plain.empty_state().apply_filter(name, &all)
         });
     }
+    for name in ["select", "reject", "selectattr", "rejectattr"] {
+        let (plain, recorder) = (Arc::clone(&plain), recorder.clone());
+        environment.add_filter(name, move |value: Value, args: Rest<Value>| -> Result<Value, Error> {
+            let mut all = vec![value];
+            all.extend(args.iter().cloned());
+            if opaque::is_opaque(&all[0]) {
+                return Ok(opaque::call(&format!("jinja.{name}"), &all, &recorder));
+            }
+            // Nobody knows of an opaque member whether it passes: it stays.
+            let mut kept: Vec<Value> = Vec::new();
+            for item in all[0].try_iter()? {
+                if opaque::is_opaque(&item) {
+                    kept.push(item);
+                    continue;
+                }
+                let mut one = all.clone();
+                one[0] = Value::from(vec![item]);
+                kept.extend(plain.empty_state().apply_filter(name, &one)?.try_iter()?);
+            }
+            Ok(Value::from(kept))
+        });
+    }
     let rec = recorder.clone();
     environment.add_function("range", move |args: Rest<Value>| -> Result<Value, Error> {
         if args.iter().any(opaque::is_opaque) {

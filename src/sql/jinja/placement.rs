@@ -586,6 +586,9 @@ fn form(call: &str, level: Level, before: [Option<Token<'_>>; 2], next: Next<'_>
     if previous.is_any(&["limit", "offset"]) {
         return Form::Digits;
     }
+    if previous.is_word("values") {
+        return Form::Parenthesised;
+    }
     let completes = completes_term(previous) || is_wildcard(before);
     if level.cases > 0 && matches!(level.clause, Clause::List | Clause::Parentheses | Clause::Condition) {
         if previous.is_word("case") && next_is(&["when", "else", "end"])

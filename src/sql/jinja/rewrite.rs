@@ -6,7 +6,7 @@ use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr, Stmt, UnaryOpKin
 use minijinja::machinery::{Span, parse};
 use minijinja::syntax::SyntaxConfig;
 
-use super::mutable::{LIST, MAP};
+use super::mutable::{LIST, MAP, OWN};
 use super::operations::{NEGATE, OPERATE, UNPACK, UNPACK_EACH};
 
 /// What is rewritten.
@@ -129,15 +129,25 @@ impl Walk<'_> {
             }
             // A tuple is what it is, and its text need not begin where the first member does.
             Expr::Tuple(_) => {}
-            other => {
-                let (start, end) = (start(other), span(other).end_offset as usize);
-                // Brackets around a part of it stand before its first name.
-                let Some(text) = self.source.get(start..end) else { return };
-                let Some(start) = before_brackets(self.source, start, unopened(text)) else { return };
-                self.insert(start, Order::Open, format!("{function}("));
-                self.insert(end, Order::Close, format!(", {names})"));
-            }
+            other => self.around(other, function, &format!(", {names}")),
         }
+    }
+
+    /// Makes a list or map that an expression gives one that can be changed.
+    fn own(&mut self, expr: &Expr<'_>) {
+        if self.what.collections {
+            self.around(expr, OWN, "");
+        }
+    }
+
+    /// Puts a call around an expression, with all that belongs to it.
+    fn around(&mut self, expr: &Expr<'_>, function: &str, more: &str) {
+        let (start, end) = (start(expr), span(expr).end_offset as usize);
+        // Brackets around a part of it stand before its first name.
+        let Some(text) = self.source.get(start..end) else { return };
+        let Some(start) = before_brackets(self.source, start, unopened(text)) else { return };
+        self.insert(start, Order::Open, format!("{function}("));
+        self.insert(end, Order::Close, format!("{more})"));
     }
 
     fn arguments(&mut self, list: &[CallArg<'_>], keeps: bool) {
@@ -178,10 +188,24 @@ impl Walk<'_> {
                 choice.false_expr.iter().for_each(|e| self.expression(e, keeps));
             }
             Expr::Call(call) => {
+                // What a method gives is new, and so is a `dict(..)`.
+                let is_new = match &call.expr {
+                    Expr::GetAttr(method) => {
+                        matches!(method.name, "split" | "rsplit" | "splitlines" | "keys" | "values" | "items")
+                    }
+                    Expr::Var(function) => function.id == "dict",
+                    _ => false,
+                };
+                if keeps && is_new {
+                    self.own(expr);
+                }
                 self.outside(&call.expr);
                 self.arguments(&call.args, keeps);
             }
             Expr::Filter(filter) => {
+                if keeps {
+                    self.own(expr);
+                }
                 filter.expr.iter().for_each(|e| self.outside(e));
                 self.arguments(&filter.args, false);
             }
@@ -195,6 +219,9 @@ impl Walk<'_> {
                 self.outside(&e.subscript_expr);
             }
             Expr::Slice(e) => {
+                if keeps {
+                    self.own(expr);
+                }
                 self.outside(&e.expr);
                 [&e.start, &e.stop, &e.step].into_iter().flatten().for_each(|part| self.outside(part));
             }
@@ -209,6 +236,9 @@ impl Walk<'_> {
                 self.outside(&e.expr);
             }
             Expr::BinOp(e) => {
+                if keeps && matches!(e.op, BinOpKind::Add) {
+                    self.own(expr);
+                }
                 if self.what.operations {
                     self.operate(e.span(), e);
                 }

@@ -231,6 +231,10 @@ fn lists_and_maps_change_in_place() {
     let source = "{% set x = [1] %}{% do x.extend([2, 3]) %}{% do x.insert(0, 9) %}{% do x.remove(2) %}\
                   select {{ x.pop() }}, {{ x + [4] }}, {{ x | length }}, {{ 9 in x }}";
     assert_eq!(sql(source).as_deref(), Ok("select 3, [9, 1, 4], 2, True"));
+    let source = "{% set a = dict(x=1) %}{% do a.update({'y': 2}) %}{% set b = ['p'] | list %}{% do b.append('q') %}\
+                  {% set c = b + ['r'] %}{% do c.append('s') %}{% set d = ('u' ~ ',v').split(',') %}{% do d.append('w') %}\
+                  {% set e = b[1:] %}{% do e.append('z') %}select {{ [a, b, c, d, e] | map('join') | join(' ') }}";
+    assert_eq!(sql(source).as_deref(), Ok("select xy pq pqrs uvw qz"));
     // Nothing may hold itself, however far around.
     for source in [
         "{% set x = [] %}{% do x.append(x) %}{{ x }}",
@@ -289,6 +293,26 @@ fn what_comes_of_the_unknown_is_unknown() {
     assert!(!render(decided, &context()).expect("renders").undecided.is_empty());
     let bomb = "{{ m() - 1 }}{% set x = namespace(v='aaaaaaaaaa') %}{% for i in range(60) %}{% set x.v = x.v + x.v %}{% endfor %}";
     assert_eq!(render(bomb, &context()).expect_err("too much").kind, JinjaFaultKind::Limit);
+}
+
+#[test]
+fn an_error_that_dbt_may_not_raise_ends_nothing() {
+    let source = "{% if m() %}{{ exceptions.raise_compiler_error('no') }}{% endif %}select 1";
+    let rendered = render(source, &context()).expect("renders");
+    assert_eq!(rendered.sql, "select 1");
+    assert!(!rendered.undecided.is_empty());
+    let source =
+        "{% if target.name == 'dev' %}{{ exceptions.raise_compiler_error('no') }}{% endif %}select 1";
+    assert!(render(source, &context()).is_err());
+}
+
+#[test]
+fn names_behind_builtins_and_flags_are_found() {
+    assert_eq!(sql("select * from {{ builtins.ref('a') }}"), "select * from a");
+    assert_eq!(
+        sql("select {{ flags.FULL_REFRESH }}, '{{ '7'.zfill(3) }}', '{{ 'a'.ljust(2, 'x') }}'"),
+        "select False, '007', 'ax'"
+    );
 }
 
 #[test]
