@@ -9,7 +9,10 @@ use crate::sql::model::{self, Model};
 use crate::sql::search::{Search, SearchOptions, Step};
 use crate::sql::verdict::{Comparison, Method, Verdict};
 use crate::sql::{Dialect, Schema};
+use crate::tool::again::Again;
 use crate::tool::duckdb::{Lease, Pool, SessionFault};
+
+use super::build::ATTEMPTS;
 
 /// How two models are compared.
 #[derive(Debug, Clone)]
@@ -104,7 +107,8 @@ pub async fn search(
         databases: options.databases,
         adequacy: options.adequacy,
     };
-    let mut attempt = 0;
+    let mut killed = Again::new(ATTEMPTS);
+    let mut ended = false;
     let found = loop {
         let mut search = match Search::new(golden, candidate, schema, &search_options) {
             Ok(search) => search,
@@ -114,11 +118,11 @@ pub async fn search(
         if session.execute(&search.teardown(), options.deadline).await.is_err() {
             session.reset();
         }
-        attempt += 1;
         match found {
             Ok(comparison) => break comparison,
-            // Something ended the child, which is no fault of the queries; where it is, it happens again.
-            Err(SessionFault::Ended(_)) if attempt < 2 => {}
+            Err(SessionFault::Killed) if killed.pause().await => {}
+            // Where it is the queries that ended it, it happens again.
+            Err(SessionFault::Ended(_)) if !ended => ended = true,
             Err(fault) => break Comparison::new(Verdict::Unknown, Method::Search, fault.to_string()),
         }
     };

@@ -6,6 +6,7 @@
 //! deadline, dies, or prints too much is killed; the next request starts a fresh one.
 
 use std::hash::{BuildHasher, Hasher};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use super::sandbox::Access;
 
 /// Wall-clock time that a request may take, as a multiple of its CPU time.
 const WALL_PER_CPU: u32 = 10;
+
+/// How long a child that closed its pipes may take to end.
+const END: Duration = Duration::from_secs(10);
 
 /// What DuckDB may use.
 #[derive(Debug, Clone)]
@@ -62,6 +66,9 @@ pub enum SessionFault {
     /// More output than allowed.
     #[error("DuckDB printed more than {0} bytes")]
     Output(usize),
+    /// The child was killed from outside.
+    #[error("DuckDB was killed from outside (is the machine out of memory?)")]
+    Killed,
     /// The child ended (crashed, or ran out of memory).
     #[error("DuckDB ended: {0}")]
     Ended(String),
@@ -141,6 +148,7 @@ impl Session {
         if !closed {
             self.child = None;
             let cause = match reply {
+                Err(SessionFault::Killed) => return Err(SessionFault::Killed),
                 Ok(reply) => format!("it did not lock itself down: {}", excerpt(&reply.stderr)),
                 Err(error) => error.to_string(),
             };
@@ -179,10 +187,13 @@ impl Session {
             Ok(Err(Stop::Pipe(error))) => {
                 // The kernel ends a child that has used up its CPU time.
                 let used = child.cpu_time().unwrap_or_default().saturating_sub(before);
-                Err(if used >= deadline {
-                    SessionFault::Deadline(deadline)
-                } else {
-                    SessionFault::Ended(error.to_string())
+                if used >= deadline {
+                    return Err(SessionFault::Deadline(deadline));
+                }
+                let status = tokio::time::timeout(END, child.wait()).await;
+                Err(match status {
+                    Ok(Ok(status)) if status.signal() == Some(9) => SessionFault::Killed,
+                    _ => SessionFault::Ended(error.to_string()),
                 })
             }
             Ok(Ok((stdout, stderr))) => Ok(Reply { stdout, stderr }),

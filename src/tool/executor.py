@@ -1,16 +1,20 @@
 """The tool that is served: DuckDB, which builds one model and runs its tests in a copied database (serve.py stands above this).
 
-Job:    {"database": "/path/x.duckdb", "config": {...}, "drop": ["relation"], "create": "create table ...",
-         "relation": "\\"db\\".\\"schema\\".\\"name\\"", "tests": ["select ..."]}
+Job:    {"database": "/path/x.duckdb", "config": {...}, "drop": ["relation"], "reverse": ["relation"], "create": "create table ...",
+         "relation": "\\"db\\".\\"schema\\".\\"name\\"", "tests": ["select ..."], "built": "/path/built"}
 Answer: {"refused": null, "error": null, "seconds": 0.01, "columns": [["id", "INTEGER"]],
          "tests": [{"failures": 0, "error": null, "seconds": 0.01}]}
 
-`refused`: a text that is not one statement of its kind; nothing of it was run.
+`refused`: a text that is not one statement of its kind; nothing of it was run. The file `built` is there once the model is.
 """
 
 
 def warm_up(_):
     import duckdb
+
+    # It comes with a database in memory that has threads of its own, which a fork would wait for.
+    default = duckdb.default_connection
+    (default() if callable(default) else default).close()
 
 
 def single(duckdb, connection, text, kind):
@@ -30,6 +34,11 @@ def handle(job):
                     connection.execute(f"drop {kind} if exists {relation} cascade")
                 except duckdb.Error:
                     pass  # it is the other of the two
+        for relation in job["reverse"]:
+            try:
+                connection.execute(f"create or replace table {relation} as select * from {relation} order by rowid desc")
+            except duckdb.Error:
+                pass  # a view has no rows of its own
         started = time.perf_counter()
         try:
             if not single(duckdb, connection, job["create"], "CREATE"):
@@ -38,6 +47,7 @@ def handle(job):
         except duckdb.Error as error:
             return {**answer, "error": str(error)[:100_000], "seconds": time.perf_counter() - started}
         answer["seconds"] = time.perf_counter() - started
+        open(job["built"], "w").close()
         columns = connection.execute(
             "select column_name, data_type from duckdb_columns() where lower(format('\"{}\".\"{}\".\"{}\"', "
             "database_name, schema_name, table_name)) = lower(?) order by column_index",

@@ -20,12 +20,16 @@ pub struct Job {
     pub config: BTreeMap<&'static str, String>,
     /// Quoted relations that are taken out first.
     pub drop: Vec<String>,
+    /// Quoted relations whose rows are put in reverse then; views among them are passed over.
+    pub reverse: Vec<String>,
     /// The one `create` statement.
     pub create: String,
     /// The quoted relation that it makes.
     pub relation: String,
     /// One query each, with the number of failing rows in the first column of its only row.
     pub tests: Vec<String>,
+    /// A file that is there once the model is built, whatever becomes of the job then.
+    pub built: PathBuf,
 }
 
 /// What came of it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::again::Again;
 use super::process::Limits;
 use super::sandbox::Access;
 use super::worker::{End, Workers};
@@ -12,7 +13,7 @@ use super::worker::{End, Workers};
 /// One text is linted in milliseconds; this is for a machine that is busy.
 const WALL: Duration = Duration::from_secs(60);
 /// How often a text is linted whose linter is killed.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 10;
 const CPU: Duration = Duration::from_secs(20);
 
 /// Which linter.
@@ -93,11 +94,10 @@ impl Linters {
         sql: &str,
     ) -> Result<Linted, String> {
         let job = Job { tool, directory, dialect, sql };
-        let mut attempts = 1;
+        let mut again = Again::new(ATTEMPTS);
         let end = loop {
             match self.0.ask::<Linted>(&job, &[], WALL, CPU).await.end {
-                // Killed from outside.
-                End::Died { signal: Some(9), .. } if attempts < ATTEMPTS => attempts += 1,
+                End::Died { signal: Some(9), .. } if again.pause().await => {}
                 end => break end,
             }
         };

@@ -60,11 +60,19 @@ os.listdir = list_what_counts
 
 
 def warm_up(_):
-    for module in ("sqruff", "sqlfluff.core"):
-        try:
-            __import__(module)
-        except ImportError:
-            pass
+    """Either of the two may be missing. sqlfluff reads its rules and a dialect on first use; its progress bar starts a thread."""
+    try:
+        import sqruff
+    except ImportError:
+        pass
+    try:
+        import tqdm
+        from sqlfluff.core import FluffConfig, Linter
+    except ImportError:
+        return
+    tqdm.tqdm.monitor_interval = 0
+    linter = Linter(config=FluffConfig(overrides={"templater": "raw", "dialect": "duckdb"}))
+    linter.lint_string("select a, count(*) as n from t left join u on t.a = u.a where b = 1 group by a\n", fix=True).fix_string()
 
 
 def handle(job):

@@ -1,5 +1,6 @@
 //! Child processes: dbt, duckdb, sqlfluff, git; limits of time and memory. The only module that starts a process.
 
+pub mod again;
 pub mod dbt;
 pub mod duckdb;
 pub mod environment;

@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Semaphore;
 
+use super::again::Again;
 use super::process::{KillReason, Limits, Program, Running};
 use super::sandbox::{self, Access};
 
@@ -29,8 +30,8 @@ const LATE: Duration = Duration::from_secs(10);
 /// How long a worker that closed its stdout may take to end.
 const END: Duration = Duration::from_secs(10);
 
-/// How often a worker is started that is killed from outside while it starts.
-const STARTS: u32 = 5;
+/// How often a worker is started that is killed from outside while it starts: it has done nothing yet that could be to blame.
+const STARTS: u32 = 20;
 
 const SIGKILL: i32 = 9;
 
@@ -93,6 +94,28 @@ struct Worker {
 struct StartFault {
     why: String,
     was_killed: bool,
+}
+
+/// How a worker ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Ended {
+    signal: Option<i32>,
+    code: Option<i32>,
+    /// Its last words.
+    stderr: String,
+}
+
+impl Ended {
+    fn new(status: Option<ExitStatus>, stderr: String) -> Self {
+        let (signal, code) =
+            (status.and_then(|status| status.signal()), status.and_then(|status| status.code()));
+        // Before util-linux 2.39 `unshare` cannot end by the SIGKILL that ended its child: it complains, and exits with 1.
+        let complains = stderr.lines().last().is_some_and(|line| line.starts_with("unshare: "));
+        match code {
+            Some(1) if complains => Self { signal: Some(SIGKILL), code: None, stderr },
+            _ => Self { signal, code, stderr },
+        }
+    }
 }
 
 /// What a worker is told at its start.
@@ -209,15 +232,14 @@ impl Workers {
             .env("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
             .directory("/")
             .sandboxed(self.access.clone());
-        let mut attempts = 1;
+        let mut again = Again::new(STARTS);
         loop {
             let worker = Worker::start(&program).await;
             if let Some(scratch) = &scratch {
                 let _ = fs_err::remove_dir_all(scratch);
             }
             match worker {
-                // Killed from outside: that says nothing about the next one.
-                Err(fault) if fault.was_killed && attempts < STARTS => attempts += 1,
+                Err(fault) if fault.was_killed && again.pause().await => {}
                 worker => return worker.map_err(|fault| fault.why),
             }
         }
@@ -252,9 +274,9 @@ impl Worker {
         match tokio::time::timeout(START, worker.line()).await {
             Ok(Some(line)) if line.contains("\"ready\"") => Ok(worker),
             Ok(_) => {
-                let (status, words) = worker.ended().await;
-                let was_killed = status.and_then(|status| status.signal()) == Some(SIGKILL);
-                fault(format!("a worker did not start: {words}"), was_killed)
+                let ended = worker.ended().await;
+                let was_killed = ended.signal == Some(SIGKILL);
+                fault(format!("a worker did not start: {}", ended.stderr), was_killed)
             }
             Err(_) => fault(format!("a worker was not ready after {} s", START.as_secs()), false),
         }
@@ -291,27 +313,22 @@ impl Worker {
                     (End::Died { signal, code, stderr }, true)
                 }
                 None => {
-                    let (status, stderr) = self.ended().await;
-                    let end = End::Died {
-                        signal: status.and_then(|status| status.signal()),
-                        code: status.and_then(|status| status.code()),
-                        stderr,
-                    };
-                    (end, false)
+                    let Ended { signal, code, stderr } = self.ended().await;
+                    (End::Died { signal, code, stderr }, false)
                 }
             },
         }
     }
 
-    /// How a worker that broke off ended, and its last words. One that did not end is ended.
-    async fn ended(&mut self) -> (Option<ExitStatus>, String) {
+    /// How a worker that broke off ended. One that did not end is ended.
+    async fn ended(&mut self) -> Ended {
         let status = match tokio::time::timeout(END, self.running.wait()).await {
             Ok(status) => status,
             Err(_) => self.running.end().await,
         };
         let _ = tokio::time::timeout(END, &mut self.stderr_ends).await;
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        (status.ok(), String::from_utf8_lossy(&tail).trim().to_owned())
+        Ended::new(status.ok(), String::from_utf8_lossy(&tail).trim().to_owned())
     }
 
     /// The next line; `None` at the end, or when it is longer than a worker's answer can be.
@@ -384,6 +401,25 @@ serve(lambda scratch: None, lambda job: str(eval(job)))";
         assert!(matches!(end, End::Finished(_)), "{end:?}");
         let End::Finished(again) = ask(&workers, "os.getppid()").await else { panic!("no answer") };
         assert_eq!(id, again);
+    }
+
+    /// Also where `unshare` stands between, and has an end of its own.
+    #[tokio::test]
+    async fn a_worker_that_is_killed_during_a_job_counts_as_killed() {
+        let workers = workers();
+        assert!(matches!(ask(&workers, "1").await, End::Finished(_)));
+        let id = workers.idle.lock().expect("idle")[0].running.id().expect("it runs");
+        let below = fs_err::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let worker = below.split_whitespace().next().and_then(|id| id.parse().ok());
+        let worker = worker.or_else(|| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            rustix::process::kill_process(worker.expect("an id"), rustix::process::Signal::KILL)
+                .expect("killed");
+        };
+        let (end, ()) = tokio::join!(ask(&workers, "select.select([], [], [], 30)"), kill);
+        assert!(matches!(end, End::Died { signal: Some(SIGKILL), .. }), "{end:?}");
+        assert!(matches!(ask(&workers, "1").await, End::Finished(_)), "the next one is another worker");
     }
 
     /// What a job starts ends with it, even when it hides in a session of its own.

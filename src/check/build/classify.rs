@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 pub(super) use v2::of_event;
 
 use crate::dbt::artifacts::plain;
-use crate::tool::dbt::{End, Exception};
+use crate::tool::dbt::Exception;
 use crate::tool::process::KillReason;
+use crate::tool::worker::End;
 
 /// Why dbt did not accept a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -162,12 +163,14 @@ impl FailureClass {
         }
     }
 
-    /// Whether the candidate is not to blame: such a build is retried once, then errored.
+    /// Whether the candidate is not to blame: such a build is errored.
     pub fn is_infrastructure(self) -> bool {
-        matches!(
-            self,
-            Self::UpstreamFailed | Self::EngineCrash | Self::Killed | Self::Infra | Self::PackageMissing
-        )
+        self.is_transient() || matches!(self, Self::UpstreamFailed | Self::PackageMissing)
+    }
+
+    /// Whether it may end otherwise at another attempt.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::EngineCrash | Self::Killed | Self::Infra)
     }
 }
 
@@ -196,11 +199,11 @@ impl Failure {
 const SIGXCPU: i32 = 24;
 const SIGKILL: i32 = 9;
 
-/// The failure of a dbt call that did not come to its end; `None` when it did. `wall` and `cpu` are the limits it ran under.
+/// The failure of a job that did not come to its end; `None` when it did. `wall` and `cpu` are the limits it ran under.
 ///
 /// A candidate that burned its CPU time is to blame for it. One that ran out of wall time without using the CPU waited
 /// for something: the machine is to blame.
-pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -> Option<Failure> {
+pub fn of_call<T>(end: &End<T>, wall: std::time::Duration, cpu: std::time::Duration) -> Option<Failure> {
     use FailureClass::{EngineCrash, Infra, Killed, ResourceLimit, Timeout};
     let failure = match end {
         End::Finished(_) => return None,
@@ -220,7 +223,7 @@ pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -
             Failure::new(ResourceLimit, format!("used more than {} s of CPU time", cpu.as_secs()))
         }
         End::Died { signal: Some(SIGKILL), .. } => {
-            Failure::new(Killed, "dbt was killed from outside (is the machine out of memory?)")
+            Failure::new(Killed, "it was killed from outside (is the machine out of memory?)")
         }
         End::Died { stderr, .. }
             if ["MemoryError", "bad_alloc", "memory allocation of"].iter().any(|w| stderr.contains(w)) =>
@@ -234,7 +237,7 @@ pub fn of_call(end: &End, wall: std::time::Duration, cpu: std::time::Duration) -
                 (None, None) => "unknown end".into(),
             };
             let last = stderr.lines().last().unwrap_or_default();
-            Failure::new(EngineCrash, format!("dbt crashed ({how}) {last}").trim_end().to_owned())
+            Failure::new(EngineCrash, format!("it crashed ({how}) {last}").trim_end().to_owned())
         }
     };
     Some(failure)
@@ -457,7 +460,7 @@ mod tests {
     #[test]
     fn a_killed_candidate_is_to_blame_only_if_it_used_the_cpu() {
         let (wall, cpu) = (Duration::from_secs(60), Duration::from_secs(30));
-        let class = |end: End| of_call(&end, wall, cpu).map(|failure| failure.class);
+        let class = |end: End<Finished>| of_call(&end, wall, cpu).map(|failure| failure.class);
         let killed = |used| End::Killed(KillReason::Wall { cpu: used });
         assert_eq!(class(killed(Some(Duration::from_secs(20)))), Some(FailureClass::Timeout));
         assert_eq!(class(killed(Some(Duration::from_secs(2)))), Some(FailureClass::Infra));

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::classify::{self, Failure, of_call, of_exception};
+use super::ATTEMPTS;
+use super::classify::{self, Failure, FailureClass, of_call, of_exception};
 use super::template::read;
 use crate::dbt::artifacts::{Event, RunResults, Status, events};
+use crate::tool::again::Again;
 use crate::tool::dbt::{End, Finished, Job, Pool};
 use crate::tool::v2::RustDbt;
 
@@ -48,6 +50,18 @@ impl Engine {
         match self {
             Self::V1(_) => "v1",
             Self::V2(_) => "v2",
+        }
+    }
+
+    /// A call that may be made any number of times, made again where it is killed from outside.
+    pub(super) async fn call_again(&self, call: &Call) -> CallEnd {
+        let mut again = Again::new(ATTEMPTS);
+        loop {
+            let end = self.call(call).await;
+            let was_killed = end.failure(call).is_some_and(|failure| failure.class == FailureClass::Killed);
+            if !was_killed || !again.pause().await {
+                return end;
+            }
         }
     }
 
@@ -163,5 +177,37 @@ fn say_as_v1_does(results: &mut RunResults, events: &[Event]) {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dbt::artifacts::RunResult;
+
+    /// The Rust dbt says of both that one row failed.
+    #[test]
+    fn a_test_that_could_not_run_is_told_from_one_that_failed() {
+        let result = |id: &str, status, message: &str| RunResult {
+            unique_id: id.into(),
+            status,
+            message: message.into(),
+            failures: Some(1),
+            ..RunResult::default()
+        };
+        let mut results = RunResults {
+            results: vec![
+                result("test.shop.unique_m_id.1", Status::Fail, "Error"),
+                result("test.shop.unique_m_no.2", Status::Fail, "Error"),
+                result("unit_test.shop.m.u", Status::Error, "Error"),
+            ],
+        };
+        let log = r#"{"info": {"level": "error", "msg": "[error]: Error materializing test test.shop.unique_m_no.2 (x)\nBinder Error: no. Treating as failing test."}, "data": {}}"#;
+        say_as_v1_does(&mut results, &events(log));
+        let said: Vec<(&Status, &str)> =
+            results.results.iter().map(|result| (&result.status, result.message.as_str())).collect();
+        assert_eq!(said[0], (&Status::Fail, "Error"));
+        assert_eq!(said[1], (&Status::Error, "Binder Error: no."));
+        assert_eq!(said[2].0, &Status::Fail);
     }
 }
