@@ -4,6 +4,7 @@
 
 #![allow(missing_docs)]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,13 +30,11 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let limits = BuildLimits::default();
     let v1 = |root: &Path| Engines::v1(root, &tools, cores, &limits);
-    let mut engines: Vec<(&str, Make<'_>)> = vec![
-        ("v1", Box::new(v1)),
-        ("exec, compiled by v1", Box::new(|root| v1(root).with_exec(&tools, None))),
-    ];
+    let mut engines: Vec<(&str, Make<'_>)> =
+        vec![("v1", Box::new(v1)), ("exec, compiled by v1", Box::new(|root| v1(root).with_exec(None)))];
     if let Some(rust) = &rust {
         engines.push(("v2", Box::new(|root| Engines::v2(root, &tools, rust, cores, &limits))));
-        engines.push(("exec, compiled by v2", Box::new(|root| v1(root).with_exec(&tools, Some(rust)))));
+        engines.push(("exec, compiled by v2", Box::new(|root| v1(root).with_exec(Some(rust)))));
     }
     let mut out = std::io::stdout();
     let mut say = |line: String| writeln!(out, "{line}").expect("stdout");
@@ -99,21 +98,29 @@ fn measure(engines: &Make<'_>, count: usize, round: usize) -> (f64, f64) {
 
 /// CPU seconds of this process and of every process below it, alive or ended.
 fn cpu_time() -> f64 {
-    let mut ticks = 0;
-    let own = std::process::id();
+    let mut processes: BTreeMap<u32, (u32, i64)> = BTreeMap::new();
     for entry in fs_err::read_dir("/proc").expect("Linux").flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         let Ok(stat) = fs_err::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         let Some((_, fields)) = stat.rsplit_once(')') else { continue };
         let fields: Vec<i64> =
             fields.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        if pid == own {
-            // utime, stime, and both of the children that were waited for.
-            ticks += fields[11..15].iter().sum::<i64>();
-        } else if fields[1] == i64::from(own) {
-            ticks += fields[11] + fields[12];
-        }
+        // utime, stime, and both of the children that were waited for.
+        let parent = u32::try_from(fields[1]).unwrap_or(0);
+        processes.insert(pid, (parent, fields[11..15].iter().sum::<i64>()));
     }
+    // Workers are below `unshare`, jobs below workers.
+    let own = std::process::id();
+    let is_below = |mut pid: u32| {
+        while pid != own {
+            match processes.get(&pid) {
+                Some((parent, _)) => pid = *parent,
+                None => return false,
+            }
+        }
+        true
+    };
+    let ticks: i64 = processes.iter().filter(|(pid, _)| is_below(**pid)).map(|(_, (_, ticks))| ticks).sum();
     Duration::from_millis(u64::try_from(ticks).unwrap_or(0) * 10).as_secs_f64()
 }
 

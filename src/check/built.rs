@@ -1,14 +1,19 @@
 //! What dbt and the database say about a candidate: `compile`, `run`, `tests`, `columns`, `rows`, `idempotent`.
 
+use std::collections::BTreeSet;
+
+use tokio::sync::OnceCell;
+
 use crate::generate::contract::Candidate;
 use crate::sql::clock::unsteady_call;
 use crate::sql::parse::parse_query;
 use crate::suite::Case;
 
+use super::build::classify::FailureClass;
 use super::build::columns::{TypeMatch, pair_columns};
 use super::build::rows::{DuckdbFault, Keys, RowComparison, RowExample, RowOptions, Side};
-use super::build::{BuildReport, Builder, Step};
-use super::{Audit, CheckId, CheckResult, Finding, Outcome, request};
+use super::build::{BuildReport, BuildRequest, Builder, Step, TestOutcome};
+use super::{Audit, CheckId, CheckResult, Finding, Outcome, alone, idempotent, request};
 
 /// The golden's build, kept with its database for as long as candidates are compared with it.
 #[derive(Debug)]
@@ -16,14 +21,45 @@ pub struct GoldenBuild {
     report: BuildReport,
     /// What makes its rows change from run to run: a call that reads the clock, or a volatile one.
     unsteady: Option<String>,
+    /// Tests that it fails itself, its own or required ones.
+    failing: BTreeSet<String>,
+    /// Whether its rows depend on the order of its input; looked at when somebody asks.
+    chancy: OnceCell<bool>,
 }
 
 impl GoldenBuild {
     /// Builds the golden.
     pub async fn new(builder: &Builder, case: &Case) -> Self {
-        let report = builder.build(&request::of_golden(case)).await;
+        let request = request::of_golden(case);
+        let report = builder.build(&request).await;
         let query = report.compiled_sql.as_deref().and_then(|sql| parse_query(sql, case.dialect).ok());
-        Self { unsteady: query.and_then(|query| unsteady_call(&query)), report }
+        let failing = failing(&report).map(|test| test_key(test, case, &request)).collect();
+        Self {
+            unsteady: query.and_then(|query| unsteady_call(&query)),
+            failing,
+            report,
+            chancy: OnceCell::new(),
+        }
+    }
+
+    /// Whether its rows depend on the order of its input.
+    pub(super) async fn is_chancy(&self, builder: &Builder, options: &RowOptions<'_>) -> bool {
+        let look = || async { idempotent::by_chance(builder, &self.report, options).await.is_some() };
+        *self.chancy.get_or_init(look).await
+    }
+
+    /// Why it is no control: a golden passes what it is to decide.
+    pub fn fault(&self) -> Option<String> {
+        let step = match self.side() {
+            Err(Unjudged::Skipped(why) | Unjudged::Failed(_, why) | Unjudged::Errored(_, why)) => {
+                return Some(why);
+            }
+            Ok(_) if self.failing.is_empty() => {
+                return self.unsteady.as_ref().map(|call| format!("it calls {call}"));
+            }
+            Ok(_) => &self.report.tests,
+        };
+        Some(format!("it fails a test: {}", step.message))
     }
 
     /// Its output columns, name and type; empty when it does not build.
@@ -36,12 +72,22 @@ impl GoldenBuild {
         self.report.compiled_sql.as_deref()
     }
 
-    /// The golden as one side of a comparison; or why it is none: a fault of the case.
-    fn side(&self) -> Result<Side<'_>, String> {
+    /// Whether the infrastructure, not the golden, decided: another build may end otherwise.
+    pub fn is_undecided(&self) -> bool {
+        self.report.is_undecided()
+    }
+
+    /// The golden as one side of a comparison; or why it is none: a fault of the case, or of the infrastructure.
+    fn side(&self) -> Result<Side<'_>, Unjudged> {
         side(&self.report).ok_or_else(|| {
             let steps = [&self.report.compile, &self.report.run];
-            let why = steps.into_iter().find(|step| step.outcome != Outcome::Passed);
-            why.map_or_else(|| "it left no relation".to_owned(), |step| step.message.clone())
+            match steps.into_iter().find(|step| step.outcome != Outcome::Passed) {
+                Some(Step { class: Some(class), message, .. }) if class.is_transient() => {
+                    Unjudged::Errored(class.name(), format!("the golden could not be built: {message}"))
+                }
+                Some(step) => golden_fails(&step.message),
+                None => golden_fails("it left no relation"),
+            }
         })
     }
 }
@@ -59,6 +105,10 @@ pub struct Built {
     pub same_rows: Option<bool>,
     /// The SQL that dbt compiled it to.
     pub compiled: Option<String>,
+    /// Whether it ran into a limit.
+    pub was_stopped: bool,
+    /// Columns whose values are personal data, though the golden does not have them.
+    pub exposed: Vec<Finding>,
     /// The engine that built it.
     pub engine: &'static str,
     /// What another engine says, where it was asked.
@@ -74,20 +124,20 @@ impl Built {
         golden: Option<&GoldenBuild>,
         float_tolerance: f64,
     ) -> Self {
-        let report = builder.build(&request::of(case, candidate)).await;
+        let request = request::of(case, candidate);
+        let report = builder.build(&request).await;
         let mut checks = vec![
             from_step(CheckId::Compile, &report.compile),
             from_step(CheckId::Run, &report.run),
-            tests(&report),
+            tests(&report, golden, |test| test_key(test, case, &request)),
         ];
         let options = RowOptions { key: &case.grain, float_tolerance };
-        let fails = |why| Unjudged::Errored("golden_fails", format!("the golden does not build: {why}"));
         let no_golden = || Unjudged::Skipped("there is no golden".to_owned());
         // What is not built is not compared, whatever the golden is.
         let both = match (side(&report), golden.map(GoldenBuild::side)) {
             (None, _) => Err(not_built(&report)),
             (Some(_), None) => Err(no_golden()),
-            (Some(_), Some(Err(why))) => Err(fails(why)),
+            (Some(_), Some(Err(why))) => Err(why),
             (Some(candidate), Some(Ok(golden))) => Ok((golden, candidate)),
         };
         let unsteady = golden.and_then(|golden| golden.unsteady.as_deref());
@@ -111,10 +161,14 @@ impl Built {
             Ok((golden, candidate)) => columns(golden, candidate),
             Err(why) => why.result(CheckId::Columns),
         });
-        checks.push(rows(&comparison, &case.grain));
+        let profile = alone::profile(builder, case, &report, golden).await;
+        checks.push(match (golden, &profile) {
+            (None, Some(Ok(profile))) => alone::rows(profile, &case.grain),
+            _ => rows(&comparison, &case.grain),
+        });
         checks.push(match unsteady {
             Some(call) => CheckResult::skipped(CheckId::Idempotent, format!("the golden calls {call}")),
-            None => idempotent(builder, &report, &options).await,
+            None => idempotent::check(builder, &report, golden, &options).await,
         });
         Self {
             checks,
@@ -122,18 +176,54 @@ impl Built {
             materialized: report.materialized.clone(),
             same_rows,
             compiled: report.compiled_sql.clone(),
+            was_stopped: report.was_stopped(),
+            exposed: profile.and_then(Result::ok).map(|profile| alone::exposed(&profile)).unwrap_or_default(),
             engine: report.engine,
             audit: None,
         }
     }
 }
 
+impl Built {
+    /// Takes over what a build on the data set `name` says of the rows.
+    pub fn learn_from(&mut self, name: &str, other: &Self) {
+        let bad = |check: &&CheckResult| {
+            matches!(check.check, CheckId::Run | CheckId::Rows)
+                && matches!(check.outcome, Outcome::Failed | Outcome::Errored)
+        };
+        let (Some(found), Some(rows)) = (
+            other.checks.iter().find(bad),
+            self.checks.iter_mut().find(|check| check.check == CheckId::Rows),
+        ) else {
+            return;
+        };
+        let findings = found.findings.iter().map(|finding| {
+            Finding::new(finding.class.clone(), format!("on the data set `{name}`: {}", finding.message))
+        });
+        match (rows.outcome, found.outcome) {
+            (Outcome::Failed, Outcome::Failed) => rows.findings.extend(findings),
+            (Outcome::Failed, _) => {}
+            (_, outcome) => {
+                rows.outcome = outcome;
+                rows.findings = findings.collect();
+            }
+        }
+        if found.outcome == Outcome::Failed {
+            self.same_rows = Some(false);
+        }
+    }
+}
+
 /// Why something was not judged.
 #[derive(Debug, Clone)]
-enum Unjudged {
+pub(super) enum Unjudged {
     Skipped(String),
     Failed(&'static str, String),
     Errored(&'static str, String),
+}
+
+fn golden_fails(why: &str) -> Unjudged {
+    Unjudged::Errored("golden_fails", format!("the golden does not build: {why}"))
 }
 
 impl From<DuckdbFault> for Unjudged {
@@ -147,7 +237,7 @@ impl From<DuckdbFault> for Unjudged {
 }
 
 impl Unjudged {
-    fn result(&self, check: CheckId) -> CheckResult {
+    pub(super) fn result(&self, check: CheckId) -> CheckResult {
         match self {
             Self::Skipped(why) => CheckResult::skipped(check, why),
             Self::Failed(class, why) => CheckResult::from_findings(check, vec![Finding::new(*class, why)]),
@@ -160,7 +250,7 @@ fn names(report: &BuildReport) -> Vec<String> {
     report.columns.iter().map(|(name, _)| name.clone()).collect()
 }
 
-fn side(report: &BuildReport) -> Option<Side<'_>> {
+pub(super) fn side(report: &BuildReport) -> Option<Side<'_>> {
     if report.run.outcome != Outcome::Passed {
         return None;
     }
@@ -171,7 +261,7 @@ fn side(report: &BuildReport) -> Option<Side<'_>> {
     })
 }
 
-fn not_built(report: &BuildReport) -> Unjudged {
+pub(super) fn not_built(report: &BuildReport) -> Unjudged {
     let errored = [&report.compile, &report.run].into_iter().any(|step| step.outcome == Outcome::Errored);
     Unjudged::Skipped(if errored { "the build errored" } else { "the model was not built" }.to_owned())
 }
@@ -185,19 +275,57 @@ fn from_step(check: CheckId, step: &Step) -> CheckResult {
     CheckResult { check, outcome: step.outcome, findings, seconds: step.seconds }
 }
 
-fn tests(report: &BuildReport) -> CheckResult {
+/// Tests that found rows, or cannot run.
+fn failing(report: &BuildReport) -> impl Iterator<Item = &TestOutcome> {
+    report.test_outcomes.iter().filter(|test| test.step.outcome == Outcome::Failed)
+}
+
+/// What a test says, however it is written: `unique:order_id`, or the query of a singular test.
+fn test_key(test: &TestOutcome, case: &Case, request: &BuildRequest) -> String {
+    let named =
+        |name: &str, column: Option<&str>| format!("{name}:{}", column.unwrap_or_default()).to_lowercase();
+    let Some((_, sql)) = request.singular_tests.iter().find(|(name, _)| *name == test.name) else {
+        return named(&test.name, test.column.as_deref());
+    };
+    let entry = case.required_tests.iter().find(|entry| entry.to_sql(&case.model) == *sql);
+    match entry.and_then(|entry| Some((entry.test_name()?, entry.column()))) {
+        Some((name, column)) => named(name, column),
+        None => sql.clone(),
+    }
+}
+
+/// `key`: what a test says.
+fn tests(
+    report: &BuildReport,
+    golden: Option<&GoldenBuild>,
+    key: impl Fn(&TestOutcome) -> String,
+) -> CheckResult {
     let mut result = from_step(CheckId::Tests, &report.tests);
-    let failed: Vec<Finding> = report
+    let is_shown = |test: &&TestOutcome| {
+        matches!(test.step.outcome, Outcome::Failed | Outcome::Errored)
+            || test.step.class == Some(FailureClass::TestWarn)
+    };
+    let shown: Vec<Finding> = report
         .test_outcomes
         .iter()
-        .filter(|test| matches!(test.step.outcome, Outcome::Failed | Outcome::Errored))
+        .filter(is_shown)
         .map(|test| {
             let class = test.step.class.map_or("test_fail", |class| class.name());
             Finding::new(class, format!("{}: {}", test.name, test.step.message))
         })
         .collect();
-    if !failed.is_empty() {
-        result.findings = failed;
+    if !shown.is_empty() {
+        result.findings = shown;
+    }
+    // A test that the golden fails too does not tell right from wrong.
+    let golden_fails_too =
+        |golden: &GoldenBuild| failing(report).all(|test| golden.failing.contains(&key(test)));
+    if result.outcome == Outcome::Failed
+        && failing(report).count() > 0
+        && golden.is_some_and(golden_fails_too)
+    {
+        let why = format!("the golden fails the same tests: {}", report.tests.message);
+        return CheckResult::errored(CheckId::Tests, "golden_fails", why);
     }
     result
 }
@@ -245,27 +373,18 @@ fn rows(comparison: &Result<RowComparison, Unjudged>, grain: &[String]) -> Check
 /// What of the difference points to its cause: keys that are lost, added or repeated, and columns that became NULL.
 fn reasons(comparison: &RowComparison, grain: &[String]) -> Vec<Finding> {
     let keys = &comparison.keys;
-    let named = |count: u64, what: &str, found: &Keys| {
-        let shown: Vec<String> = found.examples.iter().map(|key| show_key(grain, key)).collect();
-        let more = if found.count > shown.len() as u64 { ", ..." } else { "" };
-        format!("{count} {what}: {}{more}", shown.join(", "))
-    };
     let plural = |count: u64, one: &'static str, many: &'static str| if count == 1 { one } else { many };
     let mut findings = Vec::new();
     if keys.repeated_in_golden.count == 0 && keys.repeated.count > 0 {
-        let n = keys.repeated.count;
-        let what = plural(n, "key of the grain has several rows", "keys of the grain have several rows");
-        findings.push(Finding::new("repeated_keys", named(n, what, &keys.repeated)));
+        findings.push(repeated_keys(&keys.repeated, grain));
     }
     if keys.lost.count > 0 {
-        let n = keys.lost.count;
-        let what = plural(n, "key of the golden is missing", "keys of the golden are missing");
-        findings.push(Finding::new("lost_keys", named(n, what, &keys.lost)));
+        let what = plural(keys.lost.count, "key of the golden is missing", "keys of the golden are missing");
+        findings.push(Finding::new("lost_keys", name_keys(grain, what, &keys.lost)));
     }
     if keys.new.count > 0 {
-        let n = keys.new.count;
-        let what = plural(n, "key is not in the golden", "keys are not in the golden");
-        findings.push(Finding::new("new_keys", named(n, what, &keys.new)));
+        let what = plural(keys.new.count, "key is not in the golden", "keys are not in the golden");
+        findings.push(Finding::new("new_keys", name_keys(grain, what, &keys.new)));
     }
     for (column, golden, candidate) in &comparison.nulls {
         let (of_golden, of_candidate) = (comparison.golden_rows, comparison.candidate_rows);
@@ -284,6 +403,21 @@ fn reasons(comparison: &RowComparison, grain: &[String]) -> Vec<Finding> {
     findings
 }
 
+/// `2 keys of the grain have several rows: 3, 7`.
+pub(super) fn repeated_keys(repeated: &Keys, grain: &[String]) -> Finding {
+    let what = match repeated.count {
+        1 => "key of the grain has several rows",
+        _ => "keys of the grain have several rows",
+    };
+    Finding::new("repeated_keys", name_keys(grain, what, repeated))
+}
+
+fn name_keys(grain: &[String], what: &str, found: &Keys) -> String {
+    let shown: Vec<String> = found.examples.iter().map(|key| show_key(grain, key)).collect();
+    let more = if found.count > shown.len() as u64 { ", ..." } else { "" };
+    format!("{} {what}: {}{more}", found.count, shown.join(", "))
+}
+
 /// `order_id = 3, day = NULL`.
 fn show_key(grain: &[String], key: &[Option<String>]) -> String {
     let cells = grain.iter().zip(key);
@@ -295,7 +429,7 @@ fn show_key(grain: &[String], key: &[Option<String>]) -> String {
 }
 
 /// `3 of 12 rows removed, 1 added, 2 modified (amount in 2); e.g. ...`
-fn describe(comparison: &RowComparison) -> String {
+pub(super) fn describe(comparison: &RowComparison) -> String {
     let mut parts = Vec::new();
     for (count, what) in
         [(comparison.removed, "removed"), (comparison.added, "added"), (comparison.modified, "modified")]
@@ -330,33 +464,5 @@ fn show(example: &RowExample) -> String {
         (Some(golden), None) => format!("removed {}", row(golden)),
         (None, Some(candidate)) => format!("added {}", row(candidate)),
         (None, None) => String::new(),
-    }
-}
-
-/// Built twice on the same data, an incremental model must be as built once.
-async fn idempotent(builder: &Builder, report: &BuildReport, options: &RowOptions<'_>) -> CheckResult {
-    let check = CheckId::Idempotent;
-    let Some(first) = side(report) else { return not_built(report).result(check) };
-    let Some(second) = &report.second_run else {
-        return CheckResult::skipped(check, "not an incremental model");
-    };
-    match second.run.outcome {
-        Outcome::Passed => {}
-        Outcome::Failed => {
-            let message = format!("the second build fails: {}", second.run.message);
-            let class = second.run.class.map_or("second_build", |class| class.name());
-            return CheckResult::from_findings(check, vec![Finding::new(class, message)]);
-        }
-        _ => return CheckResult::errored(check, "second_build", second.run.message.clone()),
-    }
-    let again = Side { database: &second.database, ..first };
-    match builder.duckdb().compare(first, again, options).await {
-        Ok(comparison) if comparison.rows_agree() => CheckResult::passed(check),
-        Ok(comparison) => {
-            let message =
-                format!("a second build on the same data changes the rows: {}", describe(&comparison));
-            CheckResult::from_findings(check, vec![Finding::new("not_idempotent", message)])
-        }
-        Err(fault) => CheckResult::errored(check, "duckdb", fault.to_string()),
     }
 }

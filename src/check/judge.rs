@@ -26,6 +26,9 @@ use super::lint::{Fixed, Linter};
 use super::{Assess, Assessment, Audit, CheckId, CheckResult, Outcome};
 use super::{contract, materialization, meaning, name, pii, required_tests, safety, sources, yaml};
 
+/// The part of its wall time that a candidate may spend on the CPU: one of so many.
+const CPU_SHARE: u64 = 3;
+
 /// Judges answers.
 pub struct Judge {
     settings: Settings,
@@ -33,6 +36,7 @@ pub struct Judge {
     duckdb: Option<Pool>,
     goldens: Goldens,
     audited_goldens: Goldens,
+    goldens_on_datasets: Goldens,
     builds: Mutex<BTreeMap<[u8; 32], Arc<OnceBuilt>>>,
     versions: BTreeMap<String, String>,
 }
@@ -40,7 +44,7 @@ pub struct Judge {
 /// A project on a date.
 type ProjectId = (String, Option<String>);
 
-/// The golden of each case, built once.
+/// The golden of each case, built once: by the case's id, or that of the case on a data set.
 type Goldens = BTreeMap<String, OnceCell<Arc<GoldenBuild>>>;
 
 /// A build that is made once, by whoever comes first.
@@ -66,6 +70,8 @@ struct ProjectSide {
     builder: Option<Builder>,
     /// Builds the candidates that are audited, with another engine.
     auditor: Option<Builder>,
+    /// Builds candidates on other data, by the name of the data set.
+    datasets: Vec<(String, Builder)>,
     /// Lints candidates; `None` without tools.
     linter: Option<Linter>,
 }
@@ -113,12 +119,20 @@ impl Judge {
                 (Some(tools), Some(linters)) => Some(Linter::new(tools, linters, &project.dbt)),
                 _ => None,
             };
+            let mut datasets = Vec::new();
+            for (name, dbt) in &project.datasets {
+                if let Some(engines) = &engines {
+                    let builder = Builder::new(&root, dbt.clone(), engines, &progress).await;
+                    datasets.push((name.clone(), builder.map_err(Diagnostics::from)?));
+                }
+            }
             let types = builder.as_ref().map(Builder::types).unwrap_or_default();
             let side = ProjectSide {
                 schema: schema(case, &types)?,
                 macros: project.dbt.macro_names(),
                 builder,
                 auditor,
+                datasets,
                 linter,
             };
             projects.insert(id, side);
@@ -135,6 +149,11 @@ impl Judge {
             duckdb: tools.as_ref().map(|tools| Pool::new(&tools.duckdb, &SessionLimits::default(), workers)),
             goldens: cases.iter().map(|case| (case.id.clone(), OnceCell::new())).collect(),
             audited_goldens: cases.iter().map(|case| (case.id.clone(), OnceCell::new())).collect(),
+            goldens_on_datasets: cases
+                .iter()
+                .flat_map(|case| case.project.datasets.iter().map(|(name, _)| on_dataset(case, name)))
+                .map(|key| (key, OnceCell::new()))
+                .collect(),
             builds: Mutex::default(),
             versions: versions(tools.as_ref(), &root, config.dbt.engine),
         })
@@ -142,6 +161,12 @@ impl Judge {
 
     fn side(&self, case: &Case) -> Option<&ProjectSide> {
         self.projects.get(&case.project.id())
+    }
+
+    /// Cases whose golden does not pass what it is to decide, with the reason: such a golden is no control.
+    pub fn faulty_goldens(&self) -> Vec<(&str, String)> {
+        let built = self.goldens.iter().filter_map(|(case, cell)| Some((case.as_str(), cell.get()?)));
+        built.filter_map(|(case, golden)| Some((case, golden.fault()?))).collect()
     }
 
     /// Versions of the tools that judge.
@@ -164,9 +189,20 @@ impl Judge {
         if place >= self.settings.audit {
             return None;
         }
-        let golden = golden(&self.audited_goldens, case, auditor).await;
+        let golden = golden(&self.audited_goldens, &case.id, case, auditor).await;
         let other = Built::new(auditor, case, candidate, Some(&golden), self.settings.float_tolerance).await;
         Some(Audit::compare(other.engine, &built.checks, &other.checks))
+    }
+
+    /// Compares the rows of a candidate that was built on the project's other data sets too.
+    async fn on_datasets(&self, case: &Case, candidate: &Candidate, built: &mut Built) {
+        let Some(side) = self.side(case).filter(|_| built.columns.is_some()) else { return };
+        for (name, builder) in &side.datasets {
+            let golden = golden(&self.goldens_on_datasets, &on_dataset(case, name), case, builder).await;
+            let tolerance = self.settings.float_tolerance;
+            let other = Built::new(builder, case, candidate, Some(&golden), tolerance).await;
+            built.learn_from(name, &other);
+        }
     }
 
     /// A candidate's build, made once however many answers hold it.
@@ -190,6 +226,9 @@ impl Judge {
         let build = || async {
             let mut built = Built::new(builder, case, candidate, golden, tolerance).await;
             built.audit = self.audit(case, candidate, &key, &built).await;
+            if golden.is_some() {
+                self.on_datasets(case, candidate, &mut built).await;
+            }
             Arc::new(built)
         };
         Arc::clone(cell.get_or_init(build).await)
@@ -218,7 +257,8 @@ impl Judge {
         if let Some(why) = refused {
             return (None, None, skip(why));
         }
-        let golden = if with_golden { Some(golden(&self.goldens, case, builder).await) } else { None };
+        let golden =
+            if with_golden { Some(golden(&self.goldens, &case.id, case, builder).await) } else { None };
         let built = self.built(case, candidate, builder, golden.as_deref()).await;
         let checks = built.checks.clone();
         (Some(built), golden, checks)
@@ -231,8 +271,10 @@ impl Assess for Judge {
         let Some(candidate) = candidate else { return Assessment::only(contract) };
         let Judged { mut checks, built, golden, may_run } =
             self.checks(case, &candidate, contract, true).await;
+        // What did not come to an end on the project's data does not on others.
+        let may_search = may_run && !built.as_ref().is_some_and(|built| built.was_stopped);
         let mut comparison =
-            self.compare(case, &candidate, golden.as_deref(), built.as_deref(), may_run).await;
+            self.compare(case, &candidate, golden.as_deref(), built.as_deref(), may_search).await;
         meaning::learn(&mut comparison, built.as_ref().and_then(|built| built.same_rows));
         if let Some(rows) = checks.iter_mut().find(|result| result.check == CheckId::Rows) {
             meaning::weigh(rows, &comparison, self.settings.agrees);
@@ -317,7 +359,8 @@ impl Judge {
             built.as_ref().and_then(|built| built.materialized.as_deref()),
             case.materialized.as_deref(),
         ));
-        checks.push(pii::check(&case.pii, columns, golden_columns));
+        let exposed = built.as_deref().map_or(&[][..], |built| &built.exposed);
+        checks.push(pii::check(&case.pii, columns, golden_columns, exposed));
         Judged { checks, built, golden, may_run: refused.is_none() }
     }
 
@@ -346,13 +389,13 @@ impl Judge {
         candidate: &Candidate,
         golden: Option<&GoldenBuild>,
         built: Option<&Built>,
-        may_run: bool,
+        may_search: bool,
     ) -> Comparison {
         let side = self.side(case);
         let empty = Schema::default();
         let schema = side.map_or(&empty, |side| &side.schema);
         let columns = golden.map_or(&[][..], GoldenBuild::columns);
-        let pool = self.duckdb.as_ref().filter(|_| may_run);
+        let pool = self.duckdb.as_ref().filter(|_| may_search);
         let compiled = meaning::Compiled {
             golden: golden.and_then(GoldenBuild::compiled),
             candidate: built.and_then(|built| built.compiled.as_deref()),
@@ -387,13 +430,22 @@ pub fn existing_tools(config: &Config) -> Existing {
     }
 }
 
-/// The golden of a case, built once.
-async fn golden(goldens: &Goldens, case: &Case, builder: &Builder) -> Arc<GoldenBuild> {
-    let build = || async { Arc::new(GoldenBuild::new(builder, case).await) };
-    match goldens.get(&case.id) {
-        Some(cell) => Arc::clone(cell.get_or_init(build).await),
+/// The golden of a case, built once. One that the infrastructure broke is built again for the next who asks.
+async fn golden(goldens: &Goldens, key: &str, case: &Case, builder: &Builder) -> Arc<GoldenBuild> {
+    let build = || async {
+        let golden = Arc::new(GoldenBuild::new(builder, case).await);
+        if golden.is_undecided() { Err(golden) } else { Ok(golden) }
+    };
+    let golden = match goldens.get(key) {
+        Some(cell) => cell.get_or_try_init(build).await.cloned(),
         None => build().await,
-    }
+    };
+    golden.unwrap_or_else(|undecided| undecided)
+}
+
+/// The key of a case's golden on a data set; no id of a case holds a line break.
+fn on_dataset(case: &Case, name: &str) -> String {
+    format!("{}\n{name}", case.id)
 }
 
 /// The engines that the configuration asks for, and those that audit them.
@@ -429,8 +481,8 @@ fn engines(
         (EngineChoice::V2, Some(rust)) => (Engines::v2(root, tools, rust, workers, &limits), v1()),
         (EngineChoice::V1, Some(rust)) => (v1(), Engines::v2(root, tools, rust, workers, &limits)),
         // Batches are worth it where the Rust dbt compiles them.
-        (EngineChoice::V1 | EngineChoice::Auto, None) => (v1(), v1().with_exec(tools, None)),
-        _ => (v1().with_exec(tools, rust.as_ref()), v1()),
+        (EngineChoice::V1 | EngineChoice::Auto, None) => (v1(), v1().with_exec(None)),
+        _ => (v1().with_exec(rust.as_ref()), v1()),
     };
     Ok((Some(engines), (config.dbt.audit_percent > 0.0).then_some(auditors)))
 }
@@ -441,7 +493,8 @@ fn limits(config: &Config) -> BuildLimits {
     let memory = config.dbt.memory_mb.clamp(512, 1 << 20) << 20;
     BuildLimits {
         wall: Duration::from_secs(seconds),
-        cpu: Duration::from_secs(seconds),
+        // Less than the wall time, so that a busy machine does not decide which of the two comes first.
+        cpu: Duration::from_secs((seconds / CPU_SHARE).max(5)),
         memory: memory * 2,
         duckdb_memory: memory / 4,
         ..BuildLimits::default()

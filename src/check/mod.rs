@@ -3,10 +3,12 @@
 //! [`Judge::assess`] runs them all. What can be seen without running anything comes first (contract, name, safety,
 //! sources, YAML, tests, the SQL's meaning); a candidate that is unsafe is never given to dbt.
 
+mod alone;
 pub mod build;
 pub mod built;
 pub mod contract;
 pub mod golden;
+mod idempotent;
 mod judge;
 pub mod lint;
 pub mod materialization;

@@ -195,6 +195,9 @@ pub struct ProjectConfig {
     /// SQL dialect of its models.
     #[serde(default)]
     pub dialect: Dialect,
+    /// Further data that models are compared on: a name, and a folder of CSV files that take the place of seeds.
+    #[serde(default)]
+    pub datasets: BTreeMap<String, PathBuf>,
 }
 
 /// `[prices."MODEL"]`: currency units per million tokens.

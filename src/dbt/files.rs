@@ -21,6 +21,10 @@ impl Project {
             part(path.as_os_str().as_encoded_bytes());
             part(&fs_err::read(self.root.join(&path))?);
         }
+        for (file, seed) in self.replaced_seeds() {
+            part(seed.as_os_str().as_encoded_bytes());
+            part(&fs_err::read(file)?);
+        }
         Ok(hasher.finalize().to_hex().to_string())
     }
 }
@@ -37,23 +41,41 @@ pub(crate) fn is_left_out(path: &Path) -> bool {
 /// Relative paths of all files below a folder, sorted.
 pub(crate) fn files(root: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
+    walk(root, Path::new(""), skip, &mut |path| found.push(path))?;
+    found.sort();
+    Ok(found)
+}
+
+/// Calls `each` with the path, relative to `root`, of every file below `root/relative`. Like dbt it follows symbolic links, but
+/// not in circles. `skip` sees the same paths.
+pub(crate) fn walk(
+    root: &Path,
+    relative: &Path,
+    skip: &dyn Fn(&Path) -> bool,
+    each: &mut dyn FnMut(PathBuf),
+) -> io::Result<()> {
+    // With the real folders that lead to each.
+    let mut folders = vec![(relative.to_owned(), Vec::new())];
+    while let Some((folder, mut above)) = folders.pop() {
+        let real = fs_err::canonicalize(root.join(&folder))?;
+        if above.contains(&real) {
+            continue;
+        }
+        above.push(real);
         for entry in fs_err::read_dir(root.join(&folder))? {
-            let entry = entry?;
-            let path = folder.join(entry.file_name());
+            let path = folder.join(entry?.file_name());
+            let full = root.join(&path);
             if skip(&path) {
                 continue;
             }
-            if entry.file_type()?.is_dir() {
-                folders.push(path);
-            } else if root.join(&path).is_file() {
-                found.push(path);
+            if full.is_dir() {
+                folders.push((path, above.clone()));
+            } else if full.is_file() {
+                each(path);
             }
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(())
 }
 
 #[cfg(test)]

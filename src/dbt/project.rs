@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use super::files::walk;
 use super::properties::Properties;
 use super::yaml::{Node, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
@@ -32,6 +33,8 @@ pub struct Project {
     pub config: Node,
     /// Variables that are given to every dbt command (`--vars`) and win over those of the file.
     pub pinned: BTreeMap<String, serde_json::Value>,
+    /// A folder of CSV files that take the place of the seeds of the same name.
+    pub data: Option<PathBuf>,
 }
 
 /// A model, seed or snapshot file.
@@ -153,6 +156,7 @@ impl Project {
             packages_path,
             config,
             pinned: BTreeMap::new(),
+            data: None,
         };
         faults.into_result(project)
     }
@@ -206,6 +210,16 @@ impl Project {
     /// Seed files, by path.
     pub fn seeds(&self) -> Vec<ProjectFile> {
         self.files(&self.seed_paths, &["csv"])
+    }
+
+    /// The files of `data` with the seeds, relative to the project, whose place they take.
+    pub fn replaced_seeds(&self) -> Vec<(PathBuf, PathBuf)> {
+        let Some(data) = &self.data else { return Vec::new() };
+        let replaced = self.seeds().into_iter().filter_map(|seed| {
+            let file = data.join(seed.path.file_name()?);
+            file.is_file().then_some((file, seed.path))
+        });
+        replaced.collect()
     }
 
     /// All properties files of models, seeds and snapshots with their text, by path (relative to the project).
@@ -268,31 +282,18 @@ impl Project {
     fn files(&self, roots: &[PathBuf], extensions: &[&str]) -> Vec<ProjectFile> {
         let mut found = Vec::new();
         for root in roots {
-            walk(&self.root, root, &mut |path| {
+            // What cannot be listed is passed over.
+            let _ = walk(&self.root, root, &|_| false, &mut |path| {
                 let extension = path.extension().unwrap_or_default().to_string_lossy();
                 if extensions.contains(&extension.as_ref()) {
                     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                    found.push(ProjectFile { name, path: path.to_owned() });
+                    found.push(ProjectFile { name, path });
                 }
             });
         }
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.dedup();
         found
-    }
-}
-
-/// Calls `each` with the relative path of every file below `root/relative`; what cannot be listed is passed over.
-fn walk(root: &Path, relative: &Path, each: &mut impl FnMut(&Path)) {
-    let Ok(entries) = fs_err::read_dir(root.join(relative)) else { return };
-    for entry in entries.filter_map(Result::ok) {
-        let path = relative.join(entry.file_name());
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => walk(root, &path, each),
-            // dbt follows symbolic links to files; links to folders could form a circle.
-            Ok(_) if root.join(&path).is_file() => each(&path),
-            _ => {}
-        }
     }
 }
 

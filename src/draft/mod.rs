@@ -530,7 +530,7 @@ fn project(config: &Config, name: Option<&str>) -> Result<Arc<Project>, Diagnost
     let path = config.resolve(&entry.path);
     let dbt = project::Project::read(&path)?;
     let (name, as_of) = (name.clone(), None);
-    Ok(Arc::new(Project { name, path, dialect: entry.dialect, as_of, dbt }))
+    Ok(Arc::new(Project { name, path, dialect: entry.dialect, as_of, dbt, datasets: Vec::new() }))
 }
 
 /// The spec and the model's name, when nothing is wrong with them.

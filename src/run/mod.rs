@@ -8,7 +8,7 @@ pub mod plan;
 pub mod runner;
 pub mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -130,10 +130,11 @@ pub async fn execute(
         !finished.contains_key(&(suite.cases[cell.case].id.clone(), cell.prompt.clone(), cell.trial))
     };
     answers.ask_ahead(&suite, cells.iter().filter(is_open));
+    let judge = Arc::new(judge);
     let runner = runner::Runner {
         suite: Arc::clone(&suite),
         answers: Arc::clone(&answers),
-        judge: Arc::new(judge),
+        judge: Arc::clone(&judge),
         jobs: request.jobs,
         events,
         stop,
@@ -171,6 +172,7 @@ pub async fn execute(
             .chain(stale)
             .chain(answers.notes())
             .chain(audits(&outcome.results))
+            .chain(controls(&judge, &outcome.results))
             .collect(),
         commit: head.as_ref().map(|head| head.commit.clone()),
         branch: head.as_ref().and_then(|head| head.branch.clone()),
@@ -306,6 +308,26 @@ fn find_baseline(
     }
 }
 
+/// Cases that cannot tell right from wrong: the golden does not pass what it is to decide, or a model without rows would.
+fn controls(judge: &Judge, results: &[CaseResult]) -> Vec<String> {
+    let named = judge.faulty_goldens();
+    let mut notes: Vec<String> =
+        named.iter().map(|(case, why)| format!("the golden of `{case}` is no control: {why}")).collect();
+    let empty: BTreeSet<&str> = results
+        .iter()
+        .filter(|result| {
+            result
+                .checks
+                .iter()
+                .flat_map(|check| &check.findings)
+                .any(|finding| finding.class == "golden_empty")
+        })
+        .map(|result| result.case.as_str())
+        .collect();
+    notes.extend(empty.iter().map(|case| format!("the golden of `{case}` is no control: it has no rows")));
+    notes
+}
+
 /// What a reader of the report has to know about the second engine, where one was asked.
 fn audits(results: &[CaseResult]) -> Option<String> {
     let audits: Vec<_> = results.iter().filter_map(|result| result.audit.as_ref()).collect();
@@ -335,8 +357,11 @@ fn fingerprint(config: &Config, request: &Request, suite_hash: &str, prompts: &[
 fn hash_suite(cases: &[Case]) -> Result<String, Diagnostics> {
     let mut hasher = blake3::Hasher::new();
     let projects: BTreeMap<_, _> = cases.iter().map(|case| (case.project.id(), &case.project)).collect();
-    for project in projects.values() {
-        let hash = project.dbt.hash().map_err(|error| {
+    for (project, dbt) in projects.values().flat_map(|project| {
+        let other = project.datasets.iter().map(|(_, dbt)| dbt);
+        std::iter::once(&project.dbt).chain(other).map(move |dbt| (project, dbt))
+    }) {
+        let hash = dbt.hash().map_err(|error| {
             Diagnostic::new("E_PROJECT_READ", error.to_string()).at(Place::file(&project.path))
         })?;
         hasher.update(hash.as_bytes());
@@ -346,7 +371,8 @@ fn hash_suite(cases: &[Case]) -> Result<String, Diagnostics> {
             "{:?}",
             (
                 (&case.id, &case.spec.text, &case.model, &case.project.name, &case.golden.sql),
-                (&case.golden.yaml.as_ref().map(|(_, text)| text), &case.target_sql, &case.target_yaml),
+                (&case.golden.yaml.as_ref().map(|(_, text)| text), &case.golden.unit_tests),
+                (&case.target_sql, &case.target_yaml),
                 (&case.approved, &case.required_tests, &case.grain, &case.materialized, &case.pii),
                 (case.dialect, case.weight.to_bits(), &case.project.as_of),
             )

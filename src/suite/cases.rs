@@ -11,9 +11,10 @@ use crate::sql::Dialect;
 use super::spec::Approved;
 
 const REQUIRED: [&str; 4] = ["id", "spec", "model", "golden_sql"];
-const OPTIONAL: [&str; 14] = [
+const OPTIONAL: [&str; 15] = [
     "project",
     "golden_yaml",
+    "unit_tests",
     "target_sql",
     "target_yaml",
     "approved",
@@ -45,6 +46,8 @@ pub struct CaseRow {
     pub project: Option<String>,
     /// Golden schema YAML file.
     pub golden_yaml: Option<PathBuf>,
+    /// File of unit tests that the model is held to, and that nobody is shown who writes it.
+    pub unit_tests: Option<PathBuf>,
     /// Where the model SQL goes, relative to the project.
     pub target_sql: Option<PathBuf>,
     /// Where the schema YAML goes, relative to the project.
@@ -346,6 +349,7 @@ fn parse_row(
         golden_sql,
         project: take("project"),
         golden_yaml: take("golden_yaml").map(PathBuf::from),
+        unit_tests: take("unit_tests").map(PathBuf::from),
         target_sql: take("target_sql").map(PathBuf::from),
         target_yaml: take("target_yaml").map(PathBuf::from),
         approved,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, ProjectConfig};
 use crate::dbt;
 use crate::dbt::test_syntax::TestEntry;
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, io_reason};
@@ -42,6 +42,8 @@ pub struct Project {
     pub as_of: Option<String>,
     /// The project's own files.
     pub dbt: dbt::project::Project,
+    /// The same files with other data, by name.
+    pub datasets: Vec<(String, dbt::project::Project)>,
 }
 
 impl Project {
@@ -122,7 +124,7 @@ impl Case {
             materialized: spec.materialized(),
             pii: spec.pii(),
             dialect: project.dialect,
-            golden: Golden { sql_path: PathBuf::new(), sql: String::new(), yaml: None },
+            golden: Golden::default(),
             tags: Vec::new(),
             cluster: None,
             weight: 1.0,
@@ -342,7 +344,8 @@ impl Lookup<'_> {
                     dbt.pinned.insert("as_of".into(), date.clone().into());
                 }
                 let (name, as_of) = id.clone();
-                Some(Arc::new(Project { name, path, dialect: project.dialect, as_of, dbt }))
+                let datasets = datasets(self.config, project, &dbt, faults);
+                Some(Arc::new(Project { name, path, dialect: project.dialect, as_of, dbt, datasets }))
             }
             // Its faults were said when it was read for another date.
             Err(_) if self.projects.keys().any(|(known, _)| known == name) => None,
@@ -354,6 +357,38 @@ impl Lookup<'_> {
         self.projects.insert(id, read.clone());
         read
     }
+}
+
+/// The project with each of its data sets; a file that takes the place of no seed is a fault.
+fn datasets(
+    config: &Config,
+    project: &ProjectConfig,
+    dbt: &dbt::project::Project,
+    faults: &mut Diagnostics,
+) -> Vec<(String, dbt::project::Project)> {
+    let seeds: Vec<PathBuf> = dbt.seeds().into_iter().map(|seed| seed.path).collect();
+    let mut found = Vec::new();
+    for (name, folder) in &project.datasets {
+        let folder = config.resolve(folder);
+        let mut files = Vec::new();
+        collect_csv(&folder, &mut files);
+        let fault = |message: String, path: &Path| {
+            Diagnostic::new("E_DATASET", format!("data set `{name}`: {message}"))
+                .at(Place::file(path))
+                .hint("a folder of CSV files that are named like seeds of the project")
+        };
+        if files.is_empty() {
+            faults.push(fault("there is no CSV file".to_owned(), &folder));
+        }
+        for file in &files {
+            let is_seed = seeds.iter().any(|seed| seed.file_name() == file.file_name());
+            if !is_seed || file.parent() != Some(folder.as_path()) {
+                faults.push(fault("the file takes the place of no seed".to_owned(), file));
+            }
+        }
+        found.push((name.clone(), dbt::project::Project { data: Some(folder), ..dbt.clone() }));
+    }
+    found
 }
 
 #[cfg(test)]

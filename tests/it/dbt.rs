@@ -54,13 +54,15 @@ models:
         "models:\n  - name: fct_existing\n    columns: [{name: id, data_tests: [unique]}]\n  - name: dim_kept\n    columns:\n      - name: id\n        data_tests:\n          - relationships: {arguments: {to: ref('fct_existing'), field: id}}\n",
     ),
     ("models/marts/dim_kept.sql", "select 1 as id"),
-    // A way to run Python, for attacks that start where everything else has failed.
-    (
-        "macros/act.sql",
-        "{% materialization act, adapter='duckdb' %}{% call statement('main', language='python') %}{{ compiled_code }}{% endcall %}{% do return({'relations': []}) %}{% endmaterialization %}",
-    ),
     ("macros/shout.sql", "{% macro shout(x) %}upper({{ x }}){% endmacro %}"),
 ];
+
+/// A way to run Python, for attacks that start where everything else has failed. A project that builds in ways of its own is not
+/// judged by `exec`.
+const ACT: (&str, &str) = (
+    "macros/act.sql",
+    "{% materialization act, adapter='duckdb' %}{% call statement('main', language='python') %}{{ compiled_code }}{% endcall %}{% do return({'relations': []}) %}{% endmaterialization %}",
+);
 
 /// The shop with the engine that most tests use.
 async fn shop() -> &'static Builder {
@@ -68,11 +70,11 @@ async fn shop() -> &'static Builder {
 }
 
 /// Writes the shop into a folder of its own.
-fn write_shop(name: &str, change: &dyn Fn(&str) -> String) -> (PathBuf, Project) {
+fn write_shop(name: &str, files: &[(&str, &str)], change: &dyn Fn(&str) -> String) -> (PathBuf, Project) {
     let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dbt").join(name);
     let project = root.join("shop");
     let _ = fs_err::remove_dir_all(&project);
-    for (path, text) in FILES {
+    for (path, text) in files {
         let path = project.join(path);
         fs_err::create_dir_all(path.parent().expect("a folder")).expect("folder");
         fs_err::write(path, change(text)).expect("file");
@@ -82,18 +84,22 @@ fn write_shop(name: &str, change: &dyn Fn(&str) -> String) -> (PathBuf, Project)
 
 /// The shop with an engine, in a folder of its own.
 pub(crate) async fn builder(folder: &str, engine: &str) -> Builder {
-    let (root, project) = write_shop(folder, &|text| text.to_owned());
+    let quick = engine.starts_with("exec");
+    let files = [FILES, if quick { &[] } else { &[ACT] }].concat();
+    let (root, project) = write_shop(folder, &files, &|text| text.to_owned());
     let tools = super::tool::tools();
     // On a busy machine the CPU limit must come first.
     let seconds = std::time::Duration::from_secs;
     let limits = BuildLimits { cpu: seconds(6), wall: seconds(600), ..BuildLimits::default() };
     let engines = match engine {
         "v2" => Engines::v2(&root, &tools, &super::tool::v2(), 2, &limits),
-        "exec" => Engines::v1(&root, &tools, 2, &limits).with_exec(&tools, None),
-        "exec-v2" => Engines::v1(&root, &tools, 2, &limits).with_exec(&tools, Some(&super::tool::v2())),
+        "exec" => Engines::v1(&root, &tools, 2, &limits).with_exec(None),
+        "exec-v2" => Engines::v1(&root, &tools, 2, &limits).with_exec(Some(&super::tool::v2())),
         _ => Engines::v1(&root, &tools, 2, &limits),
     };
-    Builder::new(&root, project, &engines, &|_| {}).await.expect("the project builds")
+    let shop = Builder::new(&root, project, &engines, &|_| {}).await.expect("the project builds");
+    assert_eq!(shop.is_quick(), quick, "{engine}");
+    shop
 }
 
 /// A candidate for the marts of the small project.
@@ -142,9 +148,9 @@ fn the_oldest_dbt_judges_alike() {
             .replace("arguments: {to: ref('fct_existing'), field: id}", "to: ref('fct_existing'), field: id")
     };
     for (engine, exec) in [("old", false), ("old-exec", true)] {
-        let (root, project) = write_shop(engine, &old);
+        let (root, project) = write_shop(engine, FILES, &old);
         let engines = Engines::v1(&root, &tools, 2, &BuildLimits::default());
-        let engines = if exec { engines.with_exec(&tools, None) } else { engines };
+        let engines = if exec { engines.with_exec(None) } else { engines };
         RUNTIME.block_on(async {
             let shop = Builder::new(&root, project, &engines, &|_| {}).await.expect("it builds");
             let strict =
@@ -325,6 +331,10 @@ fn candidates_do_not_see_each_other() {
             assert!(rows.rows_agree() && rows.golden_rows == 4, "{n}: {rows:?}");
             assert_eq!(report.depends_on, [Relation::Ref("stg_orders".into())]);
             let workspace = report.workspace.as_ref().expect("kept").project();
+            // Where profiles differ, dbt parses everything anew for each.
+            let profile =
+                |project: &std::path::Path| fs_err::read(project.join("profiles.yml")).expect("a profile");
+            assert!(profile(&workspace) == profile(shop.database().parent().expect("a project")));
             drop(report);
             assert!(!workspace.exists());
         }
@@ -337,6 +347,58 @@ fn candidates_do_not_see_each_other() {
         let faults: Vec<&str> = shop.faults().map(|(id, _)| id).collect();
         assert!(faults.iter().any(|id| id.contains("broken_upstream")), "{faults:?}");
         assert!(faults.iter().any(|id| id.contains("accepted_values_stg_customers")), "{faults:?}");
+    });
+}
+
+/// One call compiles them all, with tests of the same names.
+async fn those_of_one_batch_are_told_apart(shop: &'static Builder) {
+    let builds: Vec<_> = (0..6)
+        .map(|n| {
+            let sql =
+                format!("select {n} as id union all select {} as id", if n % 2 == 0 { n } else { n + 10 });
+            let request = request("m", &sql, &yaml("m", "[unique, not_null]"));
+            tokio::spawn(async move { shop.build(&request).await })
+        })
+        .collect();
+    for (n, build) in builds.into_iter().enumerate() {
+        let report = build.await.expect("no panic");
+        let expected = match n % 2 {
+            0 => ("tests", Outcome::Failed, Some(C::TestFail)),
+            _ => ("all", Outcome::Passed, None),
+        };
+        assert_eq!((verdict(&report), report.engine), (expected, "exec"), "{n}: {report:#?}");
+        assert!(
+            report.compiled_sql.as_deref().is_some_and(|sql| sql.starts_with(&format!("select {n} as id")))
+        );
+    }
+}
+
+#[test]
+fn candidates_of_one_batch_are_told_apart() {
+    RUNTIME.block_on(async {
+        those_of_one_batch_are_told_apart(Box::leak(Box::new(builder("batch", "exec").await))).await;
+    });
+}
+
+#[test]
+#[ignore = "installs the second engine: cargo test --test it -- --ignored with_v2"]
+fn candidates_of_one_batch_are_told_apart_with_v2() {
+    RUNTIME.block_on(async {
+        those_of_one_batch_are_told_apart(Box::leak(Box::new(builder("batch-v2", "exec-v2").await))).await;
+    });
+}
+
+/// DuckDB 2.0 refuses rows of another length than the header's; dbt does always.
+#[test]
+fn a_ragged_seed_is_a_fault_of_the_project() {
+    let ragged = |text: &str| text.replace("3,Cyd\n", "3,Cyd,late\n");
+    let (root, project) = write_shop("ragged", FILES, &ragged);
+    let tools = super::tool::tools();
+    RUNTIME.block_on(async {
+        let engines = Engines::v1(&root, &tools, 1, &BuildLimits::default());
+        let fault = Builder::new(&root, project, &engines, &|_| {}).await.expect_err("it does not build");
+        assert_eq!(fault.code, "E_PROJECT_BUILD", "{fault:?}");
+        assert!(fault.message.contains("raw_customers"), "{fault:?}");
     });
 }
 

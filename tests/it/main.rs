@@ -6,6 +6,7 @@ mod attacks;
 mod cli;
 mod containment;
 mod dbt;
+mod deeper;
 mod diff;
 mod draft;
 mod example;

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::harness::Harness;
 
-const YAML: &str = "version: 2\nmodels:\n  - name: stg_orders\n    columns:\n      - name: order_id\n        data_tests: [unique]\n      - name: status\n";
+pub(super) const YAML: &str = "version: 2\nmodels:\n  - name: stg_orders\n    columns:\n      - name: order_id\n        data_tests: [unique]\n      - name: status\n";
 
 /// The harness's folder with the tools that all tests share, and `cases` and `answers` (case, prompt version, SQL).
-fn harness(settings: &str, cases: &str, answers: &[(&str, &str, String)]) -> Harness {
+pub(super) fn harness(settings: &str, cases: &str, answers: &[(&str, &str, String)]) -> Harness {
     let tools = super::tool::tools();
     let harness = Harness::new();
     let dbt = tools.python.with_file_name("dbt");
@@ -129,7 +129,7 @@ fn a_model_that_never_ends_is_stopped_and_the_others_are_judged() {
     assert_eq!((of("a_good").1.as_str(), of("c_good").1.as_str()), ("passed", "passed"), "{rows:?}\n{talk}");
     let (_, status, check, class) = of("b_endless");
     // A machine that is too busy to give it its time is not held against it.
-    let ended = [("failed", "tests", "timeout"), ("errored", "", "")];
+    let ended = [("failed", "tests", "resource_limit"), ("failed", "tests", "timeout"), ("errored", "", "")];
     assert!(ended.contains(&(status, check, class)), "{rows:?}\n{talk}");
 }
 

@@ -23,10 +23,10 @@ pub struct Engines {
     /// Children at a time.
     pub(super) workers: usize,
     pub(super) limits: BuildLimits,
-    /// The folders below which they write.
-    folders: Vec<PathBuf>,
-    /// The cheap way: what executes, and what may compile for it, the cheaper first.
-    pub(super) exec: Option<(Arc<Executor>, Vec<Dbt>)>,
+    /// DuckDB without dbt.
+    pub(super) executor: Arc<Executor>,
+    /// What may compile for the cheap way, the cheaper first; `None` where it is not gone.
+    pub(super) compilers: Option<Vec<Dbt>>,
 }
 
 /// A dbt with what must be known about it.
@@ -41,33 +41,39 @@ pub(super) struct Dbt {
 impl Engines {
     /// dbt-core 1.x in `workers` warm processes, for projects that are built below `root`.
     pub fn v1(root: &Path, tools: &Tools, workers: usize, limits: &BuildLimits) -> Self {
-        let folders = folders(root);
-        let pool = Pool::new(tools.python.clone(), workers, limits.of_process(), folders.clone());
+        let pool = Pool::new(tools.python.clone(), workers, limits.of_process(), folders(root));
         let versions = &tools.versions;
         let authority = Dbt {
             engine: Engine::V1(Arc::new(pool)),
             version: format!("{} {} {}", versions.dbt_core, versions.dbt_duckdb, versions.duckdb),
             style: TestStyle::of_version(&versions.dbt_core),
         };
-        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), folders, exec: None }
+        Self::new(root, tools, authority, workers, limits)
     }
 
     /// dbt-core 2.x, at most `workers` processes at a time.
     pub fn v2(root: &Path, tools: &Tools, rust: &v2::V2, workers: usize, limits: &BuildLimits) -> Self {
-        let authority = rust_dbt(rust, workers, limits);
-        let folders = folders(root);
-        Self { authority, duckdb: tools.duckdb.clone(), workers, limits: limits.clone(), folders, exec: None }
+        Self::new(root, tools, rust_dbt(rust, workers, limits), workers, limits)
+    }
+
+    fn new(root: &Path, tools: &Tools, authority: Dbt, workers: usize, limits: &BuildLimits) -> Self {
+        let executor = Executor::new(tools.python.clone(), workers, limits.of_process(), folders(root));
+        Self {
+            authority,
+            duckdb: tools.duckdb.clone(),
+            workers,
+            limits: limits.clone(),
+            executor: Arc::new(executor),
+            compilers: None,
+        }
     }
 
     /// With the cheap way before it: compiled in batches by `rust`, where it is there and reads the project, else by the
     /// authority; executed by DuckDB.
     #[must_use]
-    pub fn with_exec(mut self, tools: &Tools, rust: Option<&v2::V2>) -> Self {
-        let limits = self.limits.of_process();
-        let executor = Executor::new(tools.python.clone(), self.workers, limits, self.folders.clone());
+    pub fn with_exec(mut self, rust: Option<&v2::V2>) -> Self {
         let rust = rust.map(|rust| rust_dbt(rust, self.workers, &self.limits));
-        let compilers = rust.into_iter().chain([self.authority.clone()]).collect();
-        self.exec = Some((Arc::new(executor), compilers));
+        self.compilers = Some(rust.into_iter().chain([self.authority.clone()]).collect());
         self
     }
 

@@ -14,17 +14,21 @@ use batch::Batches;
 pub(super) use batch::Compiled;
 use names::Names;
 
+use super::classify::{Gate, of_call};
 use super::engine::{Call, Engine};
 use super::engines::{Dbt, Engines};
 use super::judge::{self, Results};
 use super::template::{Template, profile};
 use super::workspace::{WorkRoot, Workspace};
-use super::{BuildReport, BuildRequest, DATABASE};
+use super::{BuildLimits, BuildReport, BuildRequest, DATABASE};
 use crate::check::outcome::Outcome;
 use crate::dbt::artifacts::{Node, RunResult, RunResults, Status};
 use crate::dbt::project::Project;
 use crate::tool::executor::{Executed, Executor, Job};
 use crate::tool::worker::End;
+
+/// The name in reports.
+const ENGINE: &str = "exec";
 
 /// The cheap way for one project.
 #[derive(Debug)]
@@ -43,13 +47,13 @@ impl Exec {
         engines: &Engines,
         work: &WorkRoot,
     ) -> Option<Self> {
-        let (executor, compilers) = engines.exec.as_ref()?;
+        let compilers = engines.compilers.as_ref()?;
         let names = Names::of_project(&project.root, &template.project)?;
         for compiler in compilers {
             if reads(compiler, project, template, engines, work).await {
                 return Some(Self {
                     batches: Batches::new(project, template, engines, compiler),
-                    executor: Arc::clone(executor),
+                    executor: Arc::clone(&engines.executor),
                     names,
                 });
             }
@@ -66,7 +70,8 @@ impl Exec {
         work: &WorkRoot,
         golden: Vec<String>,
     ) -> Option<(BuildReport, Workspace)> {
-        if !self.names.cannot_be_seen(request) {
+        // Unit tests are dbt's own to run.
+        if !request.unit_tests.is_empty() || !self.names.cannot_be_seen(request) {
             return None;
         }
         let compiled = self.batches.compile(request, work).await?;
@@ -74,14 +79,19 @@ impl Exec {
         let (from, to) = (template.project.join(DATABASE), workspace.database());
         tokio::task::spawn_blocking(move || fs_err::copy(from, to)).await.ok()?.ok()?;
         let job = job(&compiled, &workspace, engines, golden)?;
-        let limits = &engines.limits;
-        let answer = self.executor.run(&job, workspace.folder(), limits.wall, limits.cpu).await;
-        // Whoever ran into a limit or crashed is judged by the authority, as is what was refused.
-        let End::Finished(executed) = answer.end else { return None };
-        if executed.refused.is_some() {
-            return None;
-        }
-        let report = report(request, compiled, executed, template, &workspace)?;
+        let BuildLimits { wall, cpu, .. } = engines.limits;
+        let answer = self.executor.run(&job, workspace.folder(), wall, cpu).await;
+        let report = match answer.end {
+            // What was refused is judged by the authority.
+            End::Finished(Executed { refused: Some(_), .. }) => return None,
+            End::Finished(executed) => report(request, compiled, executed, template, &workspace)?,
+            // A limit says the same whoever keeps it; after anything else the authority is asked.
+            end => {
+                let failure = of_call(&end, wall, cpu).filter(|failure| !failure.class.is_transient())?;
+                let gate = if job.built.exists() { Gate::Tests } else { Gate::Run };
+                BuildReport::stopped(gate, failure, ENGINE)
+            }
+        };
         Some((report, workspace))
     }
 }
@@ -110,8 +120,23 @@ async fn reads(
         wall: engines.limits.wall,
         cpu: engines.limits.cpu,
     };
-    let end = compiler.engine.call(&call).await;
+    let end = compiler.engine.call_again(&call).await;
     end.failure(&call).is_none() && matches!(end.end, End::Finished(ref finished) if finished.success)
+}
+
+/// With these options DuckDB opens a candidate's database: files, network and settings closed.
+pub(super) fn locked(limits: &BuildLimits) -> BTreeMap<&'static str, String> {
+    let off = || "false".to_owned();
+    BTreeMap::from([
+        ("memory_limit", format!("{}MB", limits.duckdb_memory >> 20)),
+        ("threads", "1".to_owned()),
+        ("max_temp_directory_size", format!("{}MB", limits.file_size >> 20)),
+        ("enable_external_access", off()),
+        ("autoinstall_known_extensions", off()),
+        ("autoload_known_extensions", off()),
+        ("allow_community_extensions", off()),
+        ("lock_configuration", "true".to_owned()),
+    ])
 }
 
 fn job(compiled: &Compiled, workspace: &Workspace, engines: &Engines, drop: Vec<String>) -> Option<Job> {
@@ -124,24 +149,15 @@ fn job(compiled: &Compiled, workspace: &Workspace, engines: &Engines, drop: Vec<
         .tests
         .iter()
         .map(|(_, sql)| format!("select count(*) as failures from (\n{sql}\n) dbt_internal_test"));
-    let off = || "false".to_owned();
-    let config = BTreeMap::from([
-        ("memory_limit", format!("{}MB", engines.limits.duckdb_memory >> 20)),
-        ("threads", "1".to_owned()),
-        ("max_temp_directory_size", format!("{}MB", engines.limits.file_size >> 20)),
-        ("enable_external_access", off()),
-        ("autoinstall_known_extensions", off()),
-        ("autoload_known_extensions", off()),
-        ("allow_community_extensions", off()),
-        ("lock_configuration", "true".to_owned()),
-    ]);
     Some(Job {
         database: workspace.database(),
-        config,
+        config: locked(&engines.limits),
         drop,
+        reverse: Vec::new(),
         create: format!("create {kind} {relation} as (\n{}\n);", compiled.sql),
         relation,
         tests: tests.collect(),
+        built: workspace.folder().join("built"),
     })
 }
 
@@ -194,7 +210,7 @@ fn report(
     }
     let (manifest, texts, tests) = compiled.into_manifest();
     let results = Results::new(manifest, RunResults { results }, texts);
-    let mut report = judge::of_results(request, &results, &tests, &template.summary.failed, "exec");
+    let mut report = judge::of_results(request, &results, &tests, &template.summary.failed, ENGINE);
     if report.run.outcome == Outcome::Passed {
         // The relation is in this database, or the authority has to say where it went.
         if executed.columns.is_empty() {

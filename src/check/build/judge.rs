@@ -139,6 +139,12 @@ pub(super) fn of_results(
     let unattached: Vec<&String> =
         tests.iter().filter(|path| !expected.iter().any(|test| test.original_file_path == **path)).collect();
     report.tests = tests_step(&report, &unattached);
+    let of_case = request.unit_tests_path();
+    let is_there = expected.iter().any(|test| Path::new(&test.original_file_path) == of_case);
+    if !request.unit_tests.is_empty() && !is_there && report.run.outcome == Outcome::Passed {
+        let why = "dbt does not see the unit tests of the case: it must be dbt 1.8 or newer";
+        report.tests = Step::failed(Failure::new(FailureClass::Infra, why), 0.0);
+    }
     report
 }
 
@@ -278,5 +284,26 @@ fn tests_step(report: &BuildReport, unattached: &[&String]) -> Step {
     match report.test_outcomes.is_empty() {
         true => Step::skipped("no tests are declared for the model"),
         false => Step::passed(seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::dbt::Finished;
+
+    /// dbt that was stopped leaves artifacts in which every node failed, or half of one.
+    #[test]
+    fn what_a_stopped_call_left_behind_is_not_read() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        fs_err::create_dir_all(dir.path().join("target")).expect("folder");
+        let manifest = r#"{"metadata": {}, "nodes": {}, "sources": {}}"#;
+        fs_err::write(dir.path().join("target/manifest.json"), manifest).expect("manifest");
+        let read = |end: End| {
+            let end = CallEnd { end, events: Vec::new(), results: RunResults::default() };
+            Results::read(dir.path(), &end).manifest.is_some()
+        };
+        assert!(read(End::Finished(Finished { success: true, exception: None })));
+        assert!(!read(End::Died { signal: Some(15), code: None, stderr: String::new() }));
     }
 }

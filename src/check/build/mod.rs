@@ -9,6 +9,8 @@ mod engine;
 mod engines;
 mod exec;
 mod judge;
+pub mod profile;
+mod reversed;
 mod row_script;
 pub mod rows;
 mod template;
@@ -26,6 +28,7 @@ use crate::dbt::project::Project;
 use crate::dbt::properties::without_model;
 use crate::dbt::style::without_tests;
 use crate::diagnostic::Diagnostic;
+use crate::tool::again::Again;
 
 use classify::{Failure, FailureClass};
 use engine::Call;
@@ -41,8 +44,8 @@ const CATALOG: &str = "warehouse";
 /// The database file in every workspace.
 const DATABASE: &str = "warehouse.duckdb";
 
-/// How often a candidate is tried whose process is killed from outside.
-const ATTEMPTS: u32 = 5;
+/// How often something is tried whose process is killed from outside.
+pub(super) const ATTEMPTS: u32 = 10;
 
 /// What one candidate may use.
 #[derive(Debug, Clone)]
@@ -86,10 +89,19 @@ pub struct BuildRequest {
     pub yaml: String,
     /// Singular tests: name and query.
     pub singular_tests: Vec<(String, String)>,
+    /// YAML of unit tests that the case holds it to; empty when there are none.
+    pub unit_tests: String,
     /// Files of the golden inside the project, relative: taken out first, with their relations and YAML entries.
     pub remove: Vec<PathBuf>,
     /// Build an incremental model a second time.
     pub twice: bool,
+}
+
+impl BuildRequest {
+    /// Where the unit tests of the case go, relative to the project.
+    fn unit_tests_path(&self) -> PathBuf {
+        self.sql_path.with_file_name(format!("{}__case.yml", self.model_name))
+    }
 }
 
 /// How a step ended.
@@ -213,6 +225,17 @@ impl BuildReport {
         self.steps().any(|step| step.outcome == Outcome::Errored)
     }
 
+    /// Whether another attempt may decide what this one could not.
+    pub fn is_undecided(&self) -> bool {
+        self.steps().any(|step| step.class.is_some_and(FailureClass::is_transient))
+    }
+
+    /// Whether it ran into a limit of time or memory.
+    pub fn was_stopped(&self) -> bool {
+        let limits = [FailureClass::Timeout, FailureClass::ResourceLimit];
+        self.steps().any(|step| step.class.is_some_and(|class| limits.contains(&class)))
+    }
+
     fn was_killed(&self) -> bool {
         self.steps().any(|step| step.class == Some(FailureClass::Killed))
     }
@@ -296,15 +319,16 @@ impl Builder {
         self.template.project.join(DATABASE)
     }
 
-    /// Builds a candidate. After an infrastructure fault it is tried once more, from the start; where the process was killed
-    /// from outside, which says nothing at all, up to `ATTEMPTS` times.
+    /// Builds a candidate. After a transient fault of the infrastructure it is tried once more, from the start; where the
+    /// process was killed from outside, which says nothing at all, up to `ATTEMPTS` times.
     pub async fn build(&self, request: &BuildRequest) -> BuildReport {
+        let (mut killed, mut others) = (Again::new(ATTEMPTS), Again::new(2));
         let mut attempts = 1;
         loop {
             let mut report = self.attempt(request).await;
             report.attempts = attempts;
-            let most = if report.was_killed() { ATTEMPTS } else { 2 };
-            if !report.is_errored() || attempts >= most {
+            let again = if report.was_killed() { &mut killed } else { &mut others };
+            if !report.is_undecided() || !again.pause().await {
                 return report;
             }
             attempts += 1;
@@ -578,6 +602,9 @@ fn place(project: &Project, root: &Path, request: &BuildRequest) -> std::io::Res
     }
     if !request.yaml.trim().is_empty() {
         write_new(&yaml, &request.yaml)?;
+    }
+    if !request.unit_tests.is_empty() {
+        write_new(&root.join(request.unit_tests_path()), &request.unit_tests)?;
     }
     for (name, sql) in &request.singular_tests {
         write_new(&root.join(test_path(project, name)), sql)?;

@@ -9,7 +9,7 @@ use super::columns::{Pairing, SharedColumn};
 use super::rows::{RowOptions, Side, attach, literal, quoted};
 
 /// Keys shown of each kind.
-const EXAMPLE_KEYS: usize = 3;
+pub(super) const EXAMPLE_KEYS: usize = 3;
 
 pub(super) fn script(
     golden: Side<'_>,

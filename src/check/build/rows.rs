@@ -12,8 +12,11 @@ use tokio::sync::Semaphore;
 
 use super::columns::{Pairing, pair_columns};
 use super::{CATALOG, DATABASE};
+use crate::tool::again::Again;
 use crate::tool::process::{Finished, Limits, Program};
 use crate::tool::sandbox::Access;
+
+const SIGXCPU: i32 = 24;
 
 /// Rows shown of each kind.
 const EXAMPLES: usize = 5;
@@ -108,7 +111,7 @@ pub struct RowExample {
 }
 
 impl Keys {
-    fn add(&mut self, line: Line) {
+    pub(super) fn add(&mut self, line: Line) {
         self.count = line.n;
         self.examples.extend(line.golden);
     }
@@ -136,22 +139,22 @@ pub enum DuckdbFault {
 }
 
 /// How far a script got, with what it had printed.
-struct Answer {
-    lines: Vec<Line>,
-    fault: Option<String>,
+pub(super) struct Answer {
+    pub(super) lines: Vec<Line>,
+    pub(super) fault: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Line {
-    t: String,
+pub(super) struct Line {
+    pub(super) t: String,
     #[serde(default)]
-    n: u64,
+    pub(super) n: u64,
     #[serde(default)]
-    m: u64,
+    pub(super) m: u64,
     #[serde(default)]
-    name: String,
+    pub(super) name: String,
     #[serde(default)]
-    kind: String,
+    pub(super) kind: String,
     #[serde(default)]
     relation: String,
     #[serde(default)]
@@ -273,7 +276,7 @@ impl Duckdb {
     }
 
     /// Runs a script on files that it may attach, and nothing else.
-    async fn ask(&self, files: &[&Path], script: &str) -> Result<Answer, String> {
+    pub(super) async fn ask(&self, files: &[&Path], script: &str) -> Result<Answer, String> {
         let mut allowed = Vec::new();
         for file in files {
             let path = file.display().to_string();
@@ -293,14 +296,18 @@ impl Duckdb {
             .stdin(format!("{prelude}{script}"))
             .sandboxed(Access { read: folders(files), ..Access::default() });
         let finished = self.run(&program).await?;
-        if let Some(reason) = finished.killed {
-            return Err(format!("stopped: {reason:?}"));
+        match (finished.killed, finished.signal) {
+            (Some(reason), _) => return Err(format!("stopped: {reason:?}")),
+            // At the end of its CPU time, what it was reading then is to blame.
+            (None, None | Some(SIGXCPU)) => {}
+            (None, Some(signal)) => return Err(format!("ended by signal {signal}")),
         }
         let lines =
             finished.stdout_text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let fault = match finished.success() {
-            true => None,
-            false => {
+        let fault = match (finished.success(), finished.signal) {
+            (true, _) => None,
+            (false, Some(_)) => Some(format!("used more than {} s of CPU time", self.wall.as_secs())),
+            (false, None) => {
                 let text = finished.stderr_text();
                 let text =
                     files.iter().fold(text, |text, file| text.replace(&file.display().to_string(), DATABASE));
@@ -312,14 +319,14 @@ impl Duckdb {
 
     /// Runs to its end, again where the process was killed from outside: what it does to a file it does once.
     async fn run(&self, program: &Program) -> Result<Finished, String> {
-        let mut attempts = 1;
+        let mut again = Again::new(super::ATTEMPTS);
         loop {
             let finished = program.run(&self.limits()).await;
             let finished = finished.map_err(|error| format!("{}: {error}", self.program.display()))?;
-            if finished.killed.is_some() || finished.signal != Some(9) || attempts >= super::ATTEMPTS {
+            let was_killed = finished.killed.is_none() && finished.signal == Some(9);
+            if !was_killed || !again.pause().await {
                 return Ok(finished);
             }
-            attempts += 1;
         }
     }
 

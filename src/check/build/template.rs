@@ -60,7 +60,8 @@ impl Template {
             Diagnostic::new("E_WORKSPACE", error.to_string()).hint("check that `.assay` can be written")
         };
         let profile = profile(project, &engines.authority.engine, &engines.limits, true);
-        let key = key(project, engines, &profile).map_err(fault)?;
+        let made_with = [&profile, engines.name(), &engines.authority.version];
+        let key = key(project, made_with).map_err(fault)?;
         let parent = folder(root);
         fs_err::create_dir_all(&parent).map_err(fault)?;
         let home = std::path::absolute(parent.join(&key)).map_err(fault)?;
@@ -110,14 +111,15 @@ impl Template {
     }
 }
 
-/// Everything that the template depends on.
-fn key(project: &Project, engines: &Engines, profile: &str) -> io::Result<String> {
+/// Everything that the template depends on: the project's files, and with what it is made (the profile, the engine, its
+/// version and that of its database).
+fn key(project: &Project, made_with: [&str; 3]) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    for text in [FORMAT, profile, engines.name(), &engines.authority.version, &project.hash()?] {
+    for text in [FORMAT, &project.hash()?].into_iter().chain(made_with) {
         part(text.as_bytes());
     }
     let hash = hasher.finalize().to_hex();
@@ -166,6 +168,9 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
     let place = || Place::file(project.root.join("dbt_project.yml"));
     let work = dir.join("project");
     copy_tree(&project.root, &work, &is_left_out).map_err(fault)?;
+    for (file, seed) in project.replaced_seeds() {
+        fs_err::copy(file, work.join(seed)).map_err(fault)?;
+    }
     fs_err::write(work.join("profiles.yml"), locked).map_err(fault)?;
     // Seeds are read from files, which the locked profile forbids.
     let open = dir.join("open");
@@ -181,9 +186,9 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
             write: dir.to_owned(),
             arguments: std::iter::once(command.into()).chain(project.pinned_arguments()).collect(),
             wall: limits.wall * 4,
-            cpu: limits.cpu * 4,
+            cpu: limits.wall * 4,
         };
-        let outcome = engine.call(&call).await;
+        let outcome = engine.call_again(&call).await;
         if let Some(failure) = outcome.failure(&call) {
             return Err(Diagnostic::new(
                 "E_PROJECT_BUILD",
@@ -220,9 +225,9 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
         write: dir.to_owned(),
         arguments: std::iter::once("parse".into()).chain(project.pinned_arguments()).collect(),
         wall: limits.wall * 4,
-        cpu: limits.cpu * 4,
+        cpu: limits.wall * 4,
     };
-    if let Some(failure) = engine.call(&call).await.failure(&call) {
+    if let Some(failure) = engine.call_again(&call).await.failure(&call) {
         return Err(Diagnostic::new("E_PROJECT_BUILD", failure.message).at(place()));
     }
     let manifest = read(&work.join("target/manifest.json"), Manifest::parse)
@@ -281,4 +286,37 @@ fn keep_only_what_candidates_need(work: &Path) -> io::Result<()> {
         fs_err::remove_dir_all(logs)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database that one version of DuckDB wrote may not be readable by another.
+    #[test]
+    fn a_template_belongs_to_its_tools_and_its_files() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let write = |path: &str, text: &str| fs_err::write(dir.path().join(path), text).expect("written");
+        write("dbt_project.yml", "name: shop\n");
+        write("a.sql", "select 1");
+        let project = Project::read(dir.path()).expect("a project");
+        let key = |made_with| key(&project, made_with).expect("a key");
+        let made_with = ["profile", "v1", "1.11.16 1.10.1 1.5.6"];
+        let first = key(made_with);
+        assert_eq!(first, key(made_with));
+        for other in [
+            ["another profile", "v1", "1.11.16 1.10.1 1.5.6"],
+            ["profile", "v2", "1.11.16 1.10.1 1.5.6"],
+            ["profile", "v1", "1.11.16 1.10.1 1.4.4"],
+        ] {
+            assert_ne!(first, key(other), "{other:?}");
+        }
+        // What dbt leaves behind is not part of it.
+        fs_err::create_dir_all(dir.path().join("target")).expect("folder");
+        write("target/x.sql", "select 2");
+        write("old.duckdb", "rows");
+        assert_eq!(first, key(made_with));
+        write("a.sql", "select 2");
+        assert_ne!(first, key(made_with));
+    }
 }

@@ -116,7 +116,8 @@ impl Drop for Workspace {
     }
 }
 
-/// Copies a tree. `skip` sees paths relative to `from`; symbolic links are followed to files, not to folders.
+/// Copies a tree. `skip` sees paths relative to `from`; what symbolic links lead to is copied in their place, since the Rust
+/// dbt follows none below a project, and takes a linked `dbt_project.yml` for the project that it lies in.
 pub(super) fn copy_tree(from: &Path, to: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<()> {
     for path in files(from, skip)? {
         let (source, target) = (from.join(&path), to.join(&path));
@@ -172,6 +173,29 @@ mod tests {
             fs_err::write(to.join(path), "changed").expect("written");
             assert_ne!(fs_err::read(from.join(path)).expect("read"), b"changed");
         }
+    }
+
+    #[test]
+    fn a_copy_holds_no_links() {
+        use fs_err::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (from, elsewhere, to) =
+            (dir.path().join("from"), dir.path().join("elsewhere"), dir.path().join("to"));
+        fs_err::create_dir_all(from.join("models")).expect("folder");
+        fs_err::create_dir_all(elsewhere.join("deep")).expect("folder");
+        fs_err::write(elsewhere.join("dbt_project.yml"), "name: shop").expect("project");
+        fs_err::write(elsewhere.join("deep/a.sql"), "select 1").expect("model");
+        symlink(elsewhere.join("dbt_project.yml"), from.join("dbt_project.yml")).expect("linked");
+        symlink(&elsewhere, from.join("models/shared")).expect("linked");
+        // Circles, at once and by way of each other.
+        symlink(&from, from.join("models/circle")).expect("linked");
+        symlink(from.join("models"), elsewhere.join("back")).expect("linked");
+        symlink("nowhere", from.join("dangling")).expect("linked");
+        copy_tree(&from, &to, &|_| false).expect("copied");
+        let copied = files(&to, &|_| false).expect("listed");
+        let expected = ["dbt_project.yml", "models/shared/dbt_project.yml", "models/shared/deep/a.sql"];
+        assert_eq!(copied, expected.map(PathBuf::from));
+        assert!(copied.iter().all(|path| !to.join(path).is_symlink()));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -20,6 +21,9 @@ use crate::tool::worker::End;
 
 /// Candidates in one call.
 const LARGEST: usize = 64;
+
+/// CPU time that each candidate adds to a call.
+const EACH: Duration = Duration::from_millis(300);
 
 /// Compiles batches of candidates of one project.
 #[derive(Debug)]
@@ -159,9 +163,9 @@ impl Batches {
             write: workspace.folder().to_owned(),
             arguments,
             wall: limits.wall,
-            cpu: limits.cpu,
+            cpu: limits.cpu + EACH * u32::try_from(placed.len()).unwrap_or(1),
         };
-        let end = self.compiler.engine.call(&call).await;
+        let end = self.compiler.engine.call_again(&call).await;
         let End::Finished(finished) = &end.end else { return None };
         let text = end.failure(&call).map(|failure| {
             let events = end.events.iter().filter(|event| event.info.level == "error");

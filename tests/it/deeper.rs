@@ -1,0 +1,194 @@
+//! Checks that need the rows: by chance or not, other data, the case's own unit tests, personal data, a golden that is no
+//! control.
+
+use serde_json::{Value, json};
+
+use super::dbt::{RUNTIME, builder, request};
+use super::harness::Harness;
+use super::run::{YAML, harness};
+
+use assay::check::Outcome;
+use assay::check::build::profile::PersonalColumn;
+use assay::check::build::rows::Side;
+
+const SOURCE: &str = "{{ source('raw', 'orders') }}";
+
+/// Outcome of a check with its findings, `class: message` a line.
+fn check(report: &Value, case: &str, prompt: &str, name: &str) -> (String, String) {
+    let results = report["results"].as_array().expect("results");
+    let result =
+        results.iter().find(|result| result["case"] == case && result["prompt"] == prompt).expect("a result");
+    let checks = result["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["check"] == name).expect("a check");
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let findings = check["findings"].as_array().expect("findings").iter();
+    let lines = findings.map(|finding| format!("{}: {}", word(&finding["class"]), word(&finding["message"])));
+    (word(&check["outcome"]), lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn run(harness: &Harness) -> Value {
+    let output = harness.assay(&["run", "--answers", "answers.jsonl", "--out", "out"]);
+    let text = fs_err::read_to_string(harness.path("out/report.json"));
+    let text = text.unwrap_or_else(|_| panic!("no report: {}", harness.show(&output)));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn rows_say_more_than_that_they_differ() {
+    let earliest = |order: &str| {
+        format!(
+            "select order_id, status from (select *, row_number() over (partition by status order by {order}) as n from {SOURCE}) where n = 1"
+        )
+    };
+    let plain = format!("select order_id, lower(status) as status from {SOURCE}");
+    let harness = harness(
+        "[projects.shop.datasets]\nedges = \"edges\"\n",
+        "id,spec,model,golden_sql,unit_tests,pii\n\
+         first,specs/orders.md,stg_orders,goldens/first.sql,,\n\
+         chance,specs/orders.md,stg_orders,goldens/chance.sql,,\n\
+         plain,specs/orders.md,stg_orders,goldens/plain.sql,evals/units.yml,mail\n",
+        &[
+            ("first", "sure", earliest("day, order_id")),
+            ("first", "by_chance", earliest("day")),
+            // What the golden leaves to chance nobody has to settle.
+            ("chance", "by_chance", earliest("day") + " -- too"),
+            ("plain", "right", plain.clone() + " -- again"),
+            ("plain", "wrong_case", format!("select order_id, status from {SOURCE}")),
+            ("plain", "no_null", plain.clone() + " where status is not null"),
+            (
+                "plain",
+                "personal",
+                format!(
+                    "select order_id, lower(status) as status, upper(mail) as note, mail as contact from {SOURCE}"
+                ),
+            ),
+        ],
+    );
+    harness
+        .write(
+            "dbt/shop/seeds/orders.csv",
+            "order_id,status,day,mail\n1,open,2026-01-01,ada@example.com\n2,open,2026-01-01,ben@example.com\n3,closed,2026-01-01,cyd@example.com\n",
+        )
+        .write("edges/orders.csv", "order_id,status,day,mail\n1,open,2026-01-01,\n2,,2026-01-02,\n")
+        .write("goldens/first.sql", earliest("day, order_id"))
+        .write("goldens/chance.sql", earliest("day"))
+        .write("goldens/plain.sql", &plain)
+        .write(
+            "evals/units.yml",
+            "unit_tests:\n  - name: statuses_are_lower_case\n    model: stg_orders\n    given:\n      - input: source('raw', 'orders')\n        rows: [{order_id: 1, status: Open}]\n    expect: {rows: [{order_id: 1, status: open}]}\n",
+        );
+    let report = run(&harness);
+    let check = |case: &str, prompt: &str, name: &str| check(&report, case, prompt, name);
+
+    for prompt in ["sure", "right"] {
+        let case = if prompt == "sure" { "first" } else { "plain" };
+        for name in ["tests", "rows", "pii"] {
+            assert_eq!(check(case, prompt, name).0, "passed", "{case} {prompt} {name}: {report:#}");
+        }
+        assert_eq!(check(case, prompt, "idempotent").0, "skipped");
+    }
+    let (outcome, findings) = check("first", "by_chance", "idempotent");
+    assert_eq!(outcome, "failed", "{report:#}");
+    assert!(
+        findings.starts_with("order_dependent: on the same rows in another order it gives other ones: "),
+        "{findings}"
+    );
+    assert!(findings.contains("1 | open") && findings.contains("2 | open"), "{findings}");
+    assert_eq!(check("chance", "by_chance", "idempotent").0, "skipped");
+
+    // On the project's own data every status is in lower case.
+    let (outcome, findings) = check("plain", "wrong_case", "tests");
+    assert_eq!(outcome, "failed", "{findings}");
+    assert!(findings.starts_with("unit_test_fail: case__statuses_are_lower_case"), "{findings}");
+
+    let (outcome, findings) = check("plain", "no_null", "rows");
+    assert_eq!(outcome, "failed", "{findings}");
+    assert!(
+        findings.contains("on the data set `edges`: of 2 golden rows and 1 of the model: 1 removed"),
+        "{findings}"
+    );
+    assert_eq!(check("plain", "no_null", "tests").0, "passed");
+
+    let (outcome, findings) = check("plain", "personal", "pii");
+    assert_eq!(outcome, "failed", "{findings}");
+    for found in [
+        "`contact` holds mail addresses (3 values)",
+        "`contact` holds the values of orders.mail (3 values)",
+        "`note` holds mail addresses",
+    ] {
+        assert!(findings.contains(found), "{findings}");
+    }
+}
+
+/// A golden that fails a test does not tell right from wrong by it, and the report says so.
+#[test]
+fn a_golden_that_fails_a_test_is_no_control() {
+    let harness = harness(
+        "",
+        "id,spec,model,golden_sql,required_tests\n\
+         orders,specs/orders.md,stg_orders,goldens/stg_orders.sql,status:unique\n\
+         empty,specs/orders.md,stg_orders,goldens/empty.sql,order_id:unique\n",
+        &[],
+    );
+    let golden = format!("select order_id, status from {SOURCE}");
+    let line = |case: &str, prompt: &str, sql: &str, tests: &[&str]| {
+        let output = json!({"model_name": "stg_orders", "sql": sql, "schema_yaml": YAML, "tests": tests, "review_notes": ["none"]});
+        json!({"case": case, "prompt": prompt, "trial": 0, "output_text": output.to_string()}).to_string()
+    };
+    let answers = [
+        line("orders", "right", &golden, &["unique:status"]),
+        line("orders", "worse", &golden, &["unique:status", "accepted_values:status[closed]"]),
+        line("empty", "null", &format!("{golden} where false"), &["unique:order_id"]),
+        line("orders", "null", &format!("{golden} where false"), &["unique:status"]),
+    ];
+    harness
+        .write("dbt/shop/seeds/orders.csv", "order_id,status\n1,open\n2,open\n")
+        .write("goldens/empty.sql", format!("{golden} where order_id > 7"))
+        .write("answers.jsonl", answers.join("\n"));
+    let report = run(&harness);
+    let (outcome, findings) = check(&report, "orders", "right", "tests");
+    assert_eq!(outcome, "errored", "{report:#}");
+    assert!(findings.starts_with("golden_fails: the golden fails the same tests: "), "{findings}");
+    // A test that only the candidate fails counts.
+    assert_eq!(check(&report, "orders", "worse", "tests").0, "failed");
+    // Without rows nothing is right, and where the golden has none nothing is judged.
+    assert_eq!(check(&report, "orders", "null", "rows").0, "failed");
+    assert_eq!(check(&report, "empty", "null", "rows").0, "errored");
+    let notes: Vec<&str> =
+        report["run"]["notes"].as_array().expect("notes").iter().filter_map(Value::as_str).collect();
+    let controls: Vec<&str> = notes.into_iter().filter(|note| note.contains("is no control")).collect();
+    assert_eq!(controls.len(), 2, "{controls:?}");
+    assert!(
+        controls[0].starts_with("the golden of `orders` is no control: it fails a test: "),
+        "{controls:?}"
+    );
+    assert_eq!(controls[1], "the golden of `empty` is no control: it has no rows");
+}
+
+#[test]
+fn a_relation_says_something_by_itself() {
+    RUNTIME.block_on(async {
+        let shop = builder("alone", "v1").await;
+        let sql = "select * from (values (1, 'Ada', null, '+49 30 1234567'), (1, 'Ben', null, '+49 30 7654321'), (2, 'Ben', null, null)) t(id, who, nothing, call)";
+        let report = shop.build(&request("m", sql, "")).await;
+        assert_eq!(report.run.outcome, Outcome::Passed, "{report:#?}");
+        let side = Side {
+            database: report.database.as_deref().expect("a database"),
+            relation: report.relation.as_deref().expect("a relation"),
+            columns: &report.columns,
+        };
+        let parents = [PersonalColumn {
+            relation: "\"warehouse\".\"main\".\"raw_customers\"".into(),
+            column: "name".into(),
+            name: "raw_customers.name".into(),
+        }];
+        let only = ["who".to_owned(), "call".to_owned()];
+        let profile = shop.duckdb().profile(side, &["ID".to_owned()], &only, &parents).await.expect("looked at");
+        assert_eq!((profile.rows, profile.has_grain), (3, true));
+        assert_eq!((profile.repeated.count, &profile.repeated.examples[..]), (1, &[vec![Some("1".to_owned())]][..]));
+        assert_eq!(profile.always_null, ["nothing"]);
+        let found: Vec<String> =
+            profile.personal.iter().map(|(column, what, n)| format!("{column}: {what} ({n})")).collect();
+        assert_eq!(found, ["who: the values of raw_customers.name (2)", "call: phone numbers (2)"]);
+    });
+}
