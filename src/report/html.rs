@@ -5,10 +5,13 @@
 //! escapes all of them and the script sets text only, and the content security policy lets nothing load and only the
 //! one script run, by a nonce that depends on the content.
 
+mod comparisons;
 mod data;
 mod view;
 
-use minijinja::{Environment, context};
+use minijinja::{Environment, Value, context};
+
+pub use comparisons::{Compared, comparisons_to_html};
 
 use super::chart;
 use super::model::Report;
@@ -17,6 +20,7 @@ use super::text::{cut, visible};
 const TEMPLATE: &str = include_str!("assets/report.html");
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = concat!(
+    include_str!("assets/theme.js"),
     include_str!("assets/sql.js"),
     include_str!("assets/detail.js"),
     include_str!("assets/report.js")
@@ -29,24 +33,30 @@ impl Report {
     /// report.html.
     pub fn to_html(&self) -> String {
         let names: Vec<&str> = self.prompts.iter().map(|p| p.name.as_str()).collect();
-        let data = embed(&data::data(self));
-        let nonce = blake3::hash(data.as_bytes()).to_hex();
         let page = safe(serde_json::to_value(view::page(self)).unwrap_or_default());
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-        let rendered = environment.add_template("report.html", TEMPLATE).and_then(|()| {
-            environment.get_template("report.html")?.render(context! {
-                page => minijinja::value::Serde(page),
-                trend => chart::trend(&self.trend, &names),
-                style => STYLE,
-                script => SCRIPT,
-                data,
-                nonce => &nonce.as_str()[..32],
-            })
-        });
-        // The template is ours and its context complete; tests render every branch of it.
-        rendered.unwrap_or_else(|error| format!("<!doctype html><title>report</title><p>{error}</p>"))
+        let trend = chart::trend(&self.trend, &names);
+        let content = context! { page => minijinja::value::Serde(page), trend };
+        render("report.html", TEMPLATE, SCRIPT, &data::data(self), content)
     }
+}
+
+/// A page from one of our templates; `data` is what its script draws.
+fn render(name: &str, template: &str, script: &str, data: &serde_json::Value, content: Value) -> String {
+    let data = embed(data);
+    let nonce = blake3::hash(data.as_bytes()).to_hex();
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+    let rendered = environment.add_template(name, template).and_then(|()| {
+        environment.get_template(name)?.render(context! {
+            style => STYLE,
+            script,
+            data,
+            nonce => &nonce.as_str()[..32],
+            ..content
+        })
+    });
+    // The template is ours and its context complete; tests render every branch of it.
+    rendered.unwrap_or_else(|error| format!("<!doctype html><title>assay</title><p>{error}</p>"))
 }
 
 /// JSON that can stand in a script element: without the characters that could end it.

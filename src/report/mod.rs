@@ -17,10 +17,12 @@ pub mod terminal;
 mod text;
 pub mod words;
 
+pub(crate) use diff::{Step, diff as diff_of_lines};
 pub(crate) use markdown::escape as literal_markdown;
 pub(crate) use text::visible;
 
 pub use comparison::{ClusterMap, Comparison, Method, OutcomeMap, Verdict, compare};
+pub use html::{Compared, comparisons_to_html};
 pub use model::{CaseInfo, CaseRow, PromptSummary, Report, SCHEMA, Slice, SliceKind, SliceTally};
 pub use runs::{Loss, RunComparison};
 

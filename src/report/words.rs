@@ -127,22 +127,35 @@ pub fn findings(result: &CaseResult) -> Vec<String> {
 
 /// A SQL verdict with the reason: `differs (search): 2 rows tell them apart`.
 pub fn sql_verdict(comparison: &SqlComparison) -> String {
-    let verdict = match comparison.verdict {
+    format!(
+        "{} ({}): {}",
+        sql_verdict_word(comparison.verdict),
+        sql_method(comparison.method),
+        comparison.reason
+    )
+}
+
+/// The word for a SQL verdict.
+pub fn sql_verdict_word(verdict: SqlVerdict) -> &'static str {
+    match verdict {
         SqlVerdict::Identical => "identical",
         SqlVerdict::Equivalent => "equivalent",
         SqlVerdict::Agrees => "agrees",
         SqlVerdict::Differs => "differs",
         SqlVerdict::Unknown => "unknown",
-    };
-    let method = match comparison.method {
+    }
+}
+
+/// The words for the rung that decided.
+pub fn sql_method(method: Method) -> &'static str {
+    match method {
         Method::Text => "text",
         Method::Ast => "ast",
         Method::NormalForm => "normal form",
         Method::Shape => "columns",
         Method::Execution => "execution",
         Method::Search => "search",
-    };
-    format!("{verdict} ({method}): {}", comparison.reason)
+    }
 }
 
 /// Cost of one answer, on average: `$0.0021`.

@@ -23,18 +23,6 @@
     location.hash = params.toString();
   }
 
-  // Theme.
-  function theme(name) {
-    if (name === "dark" || name === "light") document.documentElement.dataset.theme = name;
-    else delete document.documentElement.dataset.theme;
-  }
-  function switchTheme() {
-    const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    theme(dark ? "light" : "dark");
-    try { localStorage.setItem("assay-theme", dark ? "light" : "dark"); } catch { /* storage is off */ }
-  }
-  try { theme(localStorage.getItem("assay-theme")); } catch { /* storage is off */ }
-
   // Filter: words are searched in id, title, model and tags; s: check: class: verdict: look at results, all at the same
   // one; a>b and a<b compare two versions; a minus negates.
   const passRate = (id, prompt) => {
@@ -215,7 +203,6 @@
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
   });
-  byId("theme").addEventListener("click", switchTheme);
   window.addEventListener("hashchange", route);
   matchMedia("(max-width: 820px)").addEventListener("change", () => { if (!detail.hidden) open(read()); });
   applyFilter("");

@@ -24,7 +24,7 @@ impl Texts {
 }
 
 /// A text as the page shows it; diffs are taken of these, so that their lines and columns fit.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     cut(&visible(text), MOST_CHARS)
 }
 
@@ -99,7 +99,7 @@ fn check(check: &CheckResult) -> Value {
 }
 
 /// An object without the fields that say nothing: a page of a thousand results is mostly such fields.
-fn compact(value: Value) -> Value {
+pub(super) fn compact(value: Value) -> Value {
     let says_something = |value: &Value| match value {
         Value::Null => false,
         Value::Array(items) => !items.is_empty(),

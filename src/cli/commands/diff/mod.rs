@@ -1,6 +1,5 @@
 //! `assay diff`: how two models differ in meaning.
 
-mod html;
 mod inputs;
 mod pairs;
 mod project;
@@ -16,12 +15,12 @@ use crate::check::golden::{self, GoldenOptions};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::Config;
+use crate::report::{Compared, comparisons_to_html};
 use crate::sql::compare::Contract;
 use crate::sql::verdict::{Comparison, Method, Verdict};
 use crate::sql::{Dialect, Schema, jinja, model::Model};
 use crate::tool::duckdb::{Pool, SessionLimits};
 use crate::tool::environment::{self, Existing};
-use inputs::Item;
 
 /// `assay diff`.
 #[derive(Debug, Args)]
@@ -186,11 +185,13 @@ pub fn run(config: &Path, args: &DiffArgs) -> anyhow::Result<Exit> {
             _ => missing("the golden side has no such file"),
         };
         tally.count(comparison.verdict);
-        show(args, &item, &comparison)?;
-        results.push((item, comparison));
+        let compared =
+            Compared { name: item.name, golden: item.golden, candidate: item.candidate, comparison };
+        show(args, &compared)?;
+        results.push(compared);
     }
     if let Some(path) = &args.html {
-        fs_err::write(path, html::page(&results)).context("failed to write")?;
+        fs_err::write(path, comparisons_to_html(&results)).context("failed to write")?;
     }
     if tally.unknown > 0
         && let Some(hint) = hint(args, known.as_ref())
@@ -226,7 +227,8 @@ fn missing(reason: &str) -> Comparison {
     Comparison::new(Verdict::Differs, Method::Text, reason)
 }
 
-fn show(args: &DiffArgs, item: &Item, comparison: &Comparison) -> anyhow::Result<()> {
+fn show(args: &DiffArgs, item: &Compared) -> anyhow::Result<()> {
+    let comparison = &item.comparison;
     let mut reproduce = comparison
         .counterexample
         .is_some()
@@ -248,7 +250,7 @@ fn show(args: &DiffArgs, item: &Item, comparison: &Comparison) -> anyhow::Result
         output::data(&pairs::render(serde_json::Value::from(item.name.clone()), comparison));
     } else {
         let colour = std::io::stdout().is_terminal() && output::has_colour();
-        output::data(&text::report(item, comparison, reproduce.as_deref(), output::width(), colour));
+        output::data(&text::report(item, reproduce.as_deref(), output::width(), colour));
     }
     Ok(())
 }

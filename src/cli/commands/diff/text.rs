@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use similar::{ChangeTag, TextDiff};
-
-use super::inputs::Item;
-use crate::sql::verdict::{Comparison, Counterexample, Method, Rows, Verdict};
+use crate::report::{Compared, Step, diff_of_lines, words};
+use crate::sql::verdict::{Counterexample, Rows, Verdict};
 
 /// Lines of unchanged text around a change.
 const CONTEXT: usize = 3;
@@ -14,37 +12,9 @@ const ROWS: usize = 20;
 /// Widest cell of a table.
 const CELL: usize = 40;
 
-/// The word for a verdict.
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Identical => "identical",
-        Verdict::Equivalent => "equivalent",
-        Verdict::Agrees => "agrees",
-        Verdict::Differs => "differs",
-        Verdict::Unknown => "unknown",
-    }
-}
-
-/// The phrase for the rung that decided.
-pub(super) fn method(method: Method) -> &'static str {
-    match method {
-        Method::Text => "by text",
-        Method::Ast => "by syntax tree",
-        Method::NormalForm => "by normal form",
-        Method::Shape => "by output columns",
-        Method::Execution => "by the project's own rows",
-        Method::Search => "by a search for rows",
-    }
-}
-
 /// The whole report on one pair of models, `width` columns wide.
-pub(super) fn report(
-    item: &Item,
-    comparison: &Comparison,
-    reproduce: Option<&str>,
-    width: usize,
-    colour: bool,
-) -> String {
+pub(super) fn report(item: &Compared, reproduce: Option<&str>, width: usize, colour: bool) -> String {
+    let comparison = &item.comparison;
     let mut out = String::new();
     let paint = |code: &str, text: &str| {
         if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
@@ -57,10 +27,10 @@ pub(super) fn report(
     };
     let _ = writeln!(
         out,
-        "{} {} ({})",
-        paint(code, verdict(comparison.verdict)),
+        "{} {} (by {})",
+        paint(code, words::sql_verdict_word(comparison.verdict)),
         item.name,
-        method(comparison.method)
+        words::sql_method(comparison.method)
     );
     let _ = writeln!(out, "  {}", comparison.reason);
     for fact in &comparison.facts {
@@ -160,54 +130,68 @@ fn printable(text: &str) -> String {
     if shown.is_empty() { "''".to_owned() } else { shown }
 }
 
+/// A row of the diff: a mark and a line on each side; `None` where a side has none.
+type Row<'a> = [Option<(char, &'a str)>; 2];
+
 /// Both texts beside each other; on a narrow terminal below each other.
 fn side_by_side(golden: &str, candidate: &str, width: usize, colour: bool) -> String {
-    let diff = TextDiff::from_lines(golden, candidate);
+    let Some(steps) = diff_of_lines(golden, candidate) else {
+        return "  (too long to show side by side)\n".to_owned();
+    };
+    let rows = rows(golden, candidate, &steps);
+    let changed = |row: &Row| row.iter().flatten().any(|(mark, _)| *mark != ' ') || row.contains(&None);
     let half = width.saturating_sub(7) / 2;
     let narrow = half < 32;
     let mut out = String::new();
-    for (n, group) in diff.grouped_ops(CONTEXT).into_iter().enumerate() {
-        if n > 0 {
+    let mut left_out = false;
+    for (at, row) in rows.iter().enumerate() {
+        let near = &rows[at.saturating_sub(CONTEXT)..rows.len().min(at + CONTEXT + 1)];
+        if !near.iter().any(changed) {
+            left_out = true;
+            continue;
+        }
+        if std::mem::take(&mut left_out) {
             out.push_str("  ...\n");
         }
-        for op in group {
-            let mut left = Vec::new();
-            let mut right = Vec::new();
-            for change in diff.iter_changes(&op) {
-                let line = printable_line(change.value());
-                match change.tag() {
-                    ChangeTag::Equal => {
-                        left.push((' ', line.clone()));
-                        right.push((' ', line));
-                    }
-                    ChangeTag::Delete => left.push(('-', line)),
-                    ChangeTag::Insert => right.push(('+', line)),
-                }
+        if narrow {
+            let sides = if changed(row) { &row[..] } else { &row[1..] };
+            for (mark, line) in sides.iter().flatten() {
+                let _ = writeln!(out, "  {}", painted(*mark, &printable_line(line), colour));
             }
-            if narrow {
-                let added = right.iter().filter(|(mark, _)| *mark == '+');
-                for (mark, line) in left.iter().chain(added) {
-                    let _ = writeln!(out, "  {}", painted(*mark, line, colour));
-                }
-                continue;
-            }
-            for row in 0..left.len().max(right.len()) {
-                let cell = |side: &[(char, String)]| match side.get(row) {
-                    Some((mark, line)) => (*mark, fitted(line, half)),
-                    None => (' ', " ".repeat(half)),
-                };
-                let (left_mark, left) = cell(&left);
-                let (right_mark, right) = cell(&right);
-                let line = format!(
-                    "  {}|{}",
-                    painted(left_mark, &left, colour),
-                    painted(right_mark, right.trim_end(), colour)
-                );
-                let _ = writeln!(out, "{}", line.trim_end());
-            }
+            continue;
+        }
+        let [left, right] = row.map(|side| match side {
+            Some((mark, line)) => (mark, wrapped(&printable_line(line), half)),
+            None => (' ', Vec::new()),
+        });
+        for n in 0..left.1.len().max(right.1.len()) {
+            let cell = |(mark, lines): &(char, Vec<String>)| {
+                let mark = if n < lines.len() { *mark } else { ' ' };
+                painted(mark, &format!("{:<half$}", lines.get(n).map_or("", String::as_str)), colour)
+            };
+            let _ = writeln!(out, "{}", format!("  {}|{}", cell(&left), cell(&right)).trim_end());
         }
     }
     out
+}
+
+fn rows<'a>(golden: &'a str, candidate: &'a str, steps: &[Step]) -> Vec<Row<'a>> {
+    let (mut left, mut right) = (golden.lines(), candidate.lines());
+    let mut rows = Vec::new();
+    for step in steps {
+        match step {
+            Step::Lines("-", n) => rows.extend(left.by_ref().take(*n).map(|line| [Some(('-', line)), None])),
+            Step::Lines("+", n) => rows.extend(right.by_ref().take(*n).map(|line| [None, Some(('+', line))])),
+            Step::Lines(_, n) => {
+                let both = left.by_ref().zip(right.by_ref()).take(*n);
+                rows.extend(both.map(|(left, right)| [Some((' ', left)), Some((' ', right))]));
+            }
+            Step::Changed(..) => {
+                rows.push([left.next().map(|line| ('-', line)), right.next().map(|line| ('+', line))]);
+            }
+        }
+    }
+    rows
 }
 
 fn painted(mark: char, line: &str, colour: bool) -> String {
@@ -226,13 +210,22 @@ fn printable_line(line: &str) -> String {
         .collect()
 }
 
-fn fitted(line: &str, width: usize) -> String {
-    let length = line.chars().count();
-    if length > width {
-        line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-    } else {
-        format!("{line}{}", " ".repeat(width - length))
+/// A line in pieces of at most `width` characters, cut between words where it can be; what follows is indented.
+fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let indent = line.chars().take_while(|c| *c == ' ').count().min(width / 3) + 2;
+    let mut pieces = Vec::new();
+    let mut rest: Vec<char> = line.chars().collect();
+    while rest.len() > width {
+        let start = rest.iter().take_while(|c| **c == ' ').count();
+        let breaks = [&[' '][..], &[',', '(', '.']]
+            .map(|after| (start + 1..width).rev().find(|&at| after.contains(&rest[at])));
+        let cut = breaks.into_iter().flatten().next().map_or(width, |at| at + 1);
+        let tail = rest.split_off(cut);
+        pieces.push(rest.iter().collect());
+        rest = std::iter::repeat_n(' ', indent).chain(tail).collect();
     }
+    pieces.push(rest.into_iter().collect());
+    pieces
 }
 
 #[cfg(test)]
@@ -263,6 +256,11 @@ mod tests {
                 assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
             }
             assert!(text.contains("where a >= 1"), "{text}");
+            let words = text.replace('|', " ");
+            assert!(
+                words.split_whitespace().any(|word| word == "another_rather_long_name"),
+                "nothing is cut off: {text}"
+            );
         }
     }
 }
