@@ -1,5 +1,7 @@
 //! The SQL verdict of a candidate against its golden, and what it means for `rows`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::AgreesPolicy;
@@ -58,8 +60,10 @@ pub async fn compare(
             (None, ..) => golden::judge(&pair.golden.sql, &pair.candidate.sql, schema, &options, pool).await,
             // A source may stand for a relation of another name, of which the facts are not known: no search.
             (Some(settled), Some(golden), Some(candidate)) if full && settled.verdict == Verdict::Unknown => {
-                let text = |sql: &str| as_in_schema(sql, schema, case.dialect);
-                let mut found = compare_sql(&text(golden), &text(candidate), schema, &proof);
+                let mut names = Names { schema, taken: BTreeMap::new() };
+                let mut text = |sql: &str| names.as_in_schema(sql, case.dialect);
+                let (golden, drafted) = (text(golden), text(candidate));
+                let mut found = compare_sql(&golden, &drafted, schema, &proof);
                 found.reason = format!("as dbt compiled them: {}", found.reason);
                 found
             }
@@ -74,15 +78,38 @@ pub async fn compare(
     model::combine(&golden, &drafted, comparisons, &with_this, &proof)
 }
 
-/// dbt's compiled SQL with relations under the names that the schema has for them: a source's table behind its schema, a model
-/// alone.
-fn as_in_schema(sql: &str, schema: &Schema, dialect: Dialect) -> String {
-    relations::renamed(sql, dialect, |name| {
-        let parts: Vec<&str> = name.split('.').collect();
-        (0..parts.len()).find_map(|from| {
-            let wanted = parts[from..].join(".");
-            schema.tables.keys().find(|known| known.eq_ignore_ascii_case(&wanted)).cloned()
+/// The names that the schema has for the relations of dbt's compiled SQL: a source's table behind its schema, a model alone.
+struct Names<'a> {
+    schema: &'a Schema,
+    /// The relation that a name of the schema stands for, in either text.
+    taken: BTreeMap<String, String>,
+}
+
+impl Names<'_> {
+    /// The text with those names. A relation that may be another keeps its own, of which nothing is known.
+    fn as_in_schema(&mut self, sql: &str, dialect: Dialect) -> String {
+        let taken = RefCell::new(&mut self.taken);
+        relations::renamed(sql, dialect, |name| {
+            let known = name_in(self.schema, name)?;
+            let relation = name.to_lowercase();
+            let mut taken = taken.borrow_mut();
+            let stands_for = taken.entry(known.clone()).or_insert_with(|| relation.clone());
+            (*stands_for == relation).then_some(known)
         })
+    }
+}
+
+fn name_in(schema: &Schema, name: &str) -> Option<String> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let last = parts.last()?;
+    let same_last =
+        |known: &str| known.rsplit('.').next().is_some_and(|table| table.eq_ignore_ascii_case(last));
+    (0..parts.len()).find_map(|from| {
+        let wanted = parts[from..].join(".");
+        let known = schema.tables.keys().find(|known| known.eq_ignore_ascii_case(&wanted))?;
+        // A table of any schema has a model's name; where a source has such a table, which of the two it is is not known.
+        let other = schema.tables.keys().any(|name| name.contains('.') && same_last(name));
+        (known.contains('.') || !other).then(|| known.clone())
     })
 }
 
@@ -163,11 +190,19 @@ mod tests {
         }
         let compiled = "with o as (\n  select é.id from \"dev\".\"main\".\"stg_orders\" as é\n)\nselect o.id, 'dev.main.stg_orders' as s\n\
                         from o join \"dev\".\"raw\".\"customers\" c using (id), \"dev\".\"main\".\"other\"";
+        let mut names = Names { schema: &schema, taken: BTreeMap::new() };
         assert_eq!(
-            as_in_schema(compiled, &schema, Dialect::DuckDb),
+            names.as_in_schema(compiled, Dialect::DuckDb),
             "with o as (\n  select é.id from stg_orders as é\n)\nselect o.id, 'dev.main.stg_orders' as s\n\
              from o join raw.customers c using (id), \"dev\".\"main\".\"other\""
         );
-        assert_eq!(as_in_schema("select from where", &schema, Dialect::DuckDb), "select from where");
+        assert_eq!(names.as_in_schema("select from where", Dialect::DuckDb), "select from where");
+        // One name for two relations would make them one table.
+        let other = "select id from dev.staging.stg_orders";
+        assert_eq!(names.as_in_schema(other, Dialect::DuckDb), other);
+        // `customers` may be the source's table under its real schema, or the model.
+        schema.tables.insert("customers".to_owned(), Table::default());
+        assert_eq!(name_in(&schema, "dev.raw_eu.customers"), None);
+        assert_eq!(name_in(&schema, "dev.raw.customers").as_deref(), Some("raw.customers"));
     }
 }

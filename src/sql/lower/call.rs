@@ -8,7 +8,7 @@ use sqlparser::ast::{
 
 use super::super::Dialect;
 use super::super::algebra::{AggCall, Const, ExprId, Frame, FrameBound, Node, OrderKey, WindowCall};
-use super::super::functions;
+use super::super::functions::{self, MakesRows};
 use super::super::types::Type;
 use super::select::frame_or_default;
 use super::{BindFault, Lowerer, Result};
@@ -99,12 +99,16 @@ impl<'a> Lowerer<'a> {
             // Only aggregates have these: an aggregate that is not in the list.
             return Err(BindFault::unsupported(format!("the function {name} with aggregate clauses")));
         }
-        if matches!(name.as_str(), "unnest" | "explode") && args.len() == 1 {
-            let args = self.arguments(&args)?;
-            return self.add_rows("unnest", args);
+        match functions::makes_rows(&name, self.dialect) {
+            Some(MakesRows::One) if args.len() == 1 || !matches!(name.as_str(), "unnest" | "explode") => {
+                let args = self.arguments(&args)?;
+                return self.add_rows(if name == "explode" { "unnest" } else { &name }, args);
+            }
+            Some(_) => return Err(BindFault::unsupported(format!("{name} in an expression"))),
+            None => {}
         }
-        if functions::set_returning(&name) && !matches!(name.as_str(), "generate_series") {
-            return Err(BindFault::unsupported(format!("{name} in an expression")));
+        if functions::may_aggregate(&name, args.len()) {
+            return Err(BindFault::unsupported(format!("the aggregate {name}")));
         }
         let args = self.arguments(&args)?;
         Ok(self.scalar_call(&name, &args))

@@ -92,7 +92,8 @@ impl<'a> Lowerer<'a> {
         block.filters.extend(after.iter().flat_map(|e| self.conjuncts(*e)));
         if let Some((col, args)) = rows {
             // As if joined laterally: a row for each element.
-            let kind = self.arena.sym("unnest()");
+            let function = self.arena.text(self.arena.col(col).name).to_owned();
+            let kind = self.arena.sym(&format!("{function}()"));
             let opaque = Opaque { kind, cols: vec![col], args, inputs: Vec::new() };
             block.sources.push(Source::Opaque(Box::new(opaque)));
         }
