@@ -330,7 +330,7 @@ pub(crate) fn may_aggregate(name: &str, args: usize) -> bool {
         // A schema before an aggregate: `pg_catalog.sum(x)`.
         _ if last != name && (aggregate(last) || window_only(last)) => true,
         _ if last.ends_with("_agg") || last.ends_with("_combine") || last.ends_with("_accumulate") => true,
-        _ if last.starts_with("merge") && sketch || last.starts_with("init") && sketch => true,
+        _ if sketch && (last.starts_with("merge") || last.starts_with("init")) => true,
         "hll"
         | "hll_export"
         | "hll_union"
