@@ -32,6 +32,7 @@ use crate::suite::prompts::{self, PromptVersion};
 use crate::suite::spec::{Point, Spec};
 use crate::suite::{Case, Project};
 use crate::tool::git::{self, Change, Commit};
+use crate::tool::state;
 
 /// What is to be drafted, and how.
 #[derive(Debug, Clone)]
@@ -363,9 +364,12 @@ impl Plan {
             return Err(Diagnostic::new("E_SECRET", "not written: a key would be in it").into());
         }
         drafted.ending = self.put(&drafted)?;
-        let path = self.order.pull_request.clone().unwrap_or_else(|| {
-            config.resolve(Path::new(".assay/drafts")).join(format!("{}.md", self.case.model))
-        });
+        let path = match &self.order.pull_request {
+            Some(path) => path.clone(),
+            None => state::create(&config.root, "drafts")
+                .map_err(|error| Diagnostic::new("E_DRAFT_WRITE", error.to_string()))?
+                .join(format!("{}.md", self.case.model)),
+        };
         let text = text::pull_request(&drafted, &self.case.spec, &self.prompt);
         write_text(&path, &generator.secrets().redact(&text))?;
         drafted.pull_request = Some(path);

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use probe::{Entry, Report, Status, probe};
 
 use super::process::{Limits, Program};
+use super::state;
 use crate::diagnostic::Diagnostic;
 
 /// The lock file: every package with its version and hashes.
@@ -194,7 +195,7 @@ pub(super) fn home(root: &Path) -> PathBuf {
         hasher.update(&[0]);
     }
     let hash = hasher.finalize().to_hex();
-    root.join(".assay").join("tools").join(hash.get(..12).unwrap_or("current"))
+    state::folder(root, "tools").join(hash.get(..12).unwrap_or("current"))
 }
 
 /// `Ok` when the managed environment is whole; else why it is not (`None`: there is none yet).

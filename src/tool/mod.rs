@@ -9,5 +9,6 @@ pub mod git;
 pub mod lint;
 pub mod process;
 pub mod sandbox;
+pub mod state;
 pub mod v2;
 pub mod worker;

@@ -16,6 +16,7 @@ use crate::dbt::artifacts::{Manifest, Status};
 use crate::dbt::files::is_left_out;
 use crate::dbt::project::Project;
 use crate::diagnostic::{Diagnostic, Place};
+use crate::tool::state;
 
 /// Changes when the layout of a template does.
 const FORMAT: &str = "1";
@@ -39,7 +40,7 @@ pub(super) struct Summary {
 
 /// Where all templates are.
 pub(super) fn folder(root: &Path) -> PathBuf {
-    root.join(".assay").join("templates")
+    state::folder(root, "templates")
 }
 
 #[derive(Debug)]
@@ -62,8 +63,7 @@ impl Template {
         let profile = profile(project, &engines.authority.engine, &engines.limits, true);
         let made_with = [&profile, engines.name(), &engines.authority.version];
         let key = key(project, made_with).map_err(fault)?;
-        let parent = folder(root);
-        fs_err::create_dir_all(&parent).map_err(fault)?;
+        let parent = state::create(root, "templates").map_err(fault)?;
         let home = std::path::absolute(parent.join(&key)).map_err(fault)?;
         let lock = fs_err::File::create(home.with_extension("lock")).map_err(fault)?;
         lock.file().lock().map_err(fault)?;

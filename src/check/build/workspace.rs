@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DATABASE;
 use crate::dbt::files::files;
+use crate::tool::state;
 
 /// Where all workspaces are.
 pub(super) fn folder(root: &Path) -> PathBuf {
-    root.join(".assay").join("work")
+    state::folder(root, "work")
 }
 
 /// The folder of this process for workspaces, under `.assay/work/`.
@@ -26,8 +27,7 @@ pub(super) struct WorkRoot {
 impl WorkRoot {
     /// Makes a folder of our own, and removes those whose process is gone.
     pub(super) fn create(root: &Path) -> io::Result<Self> {
-        let parent = folder(root);
-        fs_err::create_dir_all(&parent)?;
+        let parent = state::create(root, "work")?;
         let gate = fs_err::File::create(parent.join("lock"))?;
         // Between making a folder and locking it nobody may take it for an abandoned one.
         gate.file().lock()?;

@@ -45,6 +45,8 @@ impl Journal {
         let path = folder.join("pending.jsonl");
         let fault = |error: std::io::Error| storage(&path, &error.to_string());
         fs_err::create_dir_all(&folder).map_err(fault)?;
+        // What is pending here is in a recording when the run ends: nothing for git.
+        fs_err::write(folder.join(".gitignore"), "*\n").map_err(fault)?;
         let lock = lock(&folder.join("lock"))?;
         for entry in fs_err::read_dir(&folder).map_err(fault)?.flatten() {
             // Half-written files of a run that was killed.

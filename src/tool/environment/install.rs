@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{EnvironmentError, PYTHON_AT_LEAST, PYTHON_BELOW, REQUIREMENTS, check_managed, supported};
 use crate::tool::process::{Finished, Limits, Program};
+use crate::tool::state;
 
 /// Variables that pip and venv may need: its own settings, proxies and certificates.
 const FOR_PIP: &[&str] = &[
@@ -31,8 +32,7 @@ pub(super) fn install(
     broken: Option<&str>,
     progress: &dyn Fn(&str),
 ) -> Result<(), EnvironmentError> {
-    let parent = root.join(".assay").join("tools");
-    fs_err::create_dir_all(&parent)?;
+    state::create(root, "tools")?;
     let lock = fs_err::File::create(home.with_extension("lock"))?;
     match lock.file().try_lock() {
         Ok(()) => {}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::EnvironmentError;
 use super::install::{check, remove, with_pip_environment};
 use crate::tool::process::{Limits, Program};
+use crate::tool::state;
 
 /// The version of dbt.
 pub const VERSION: &str = "2.0.0a4";
@@ -30,7 +31,7 @@ pub struct V2 {
 }
 
 fn home(root: &Path) -> PathBuf {
-    root.join(".assay").join("tools").join(format!("v2-{VERSION}-{DUCKDB}"))
+    state::folder(root, "tools").join(format!("v2-{VERSION}-{DUCKDB}"))
 }
 
 /// The Rust dbt, where it is installed.
@@ -55,7 +56,7 @@ pub fn ensure(root: &Path, python: &Path, progress: &dyn Fn(&str)) -> Result<V2,
         });
     }
     let home = home(root);
-    fs_err::create_dir_all(home.parent().unwrap_or(root))?;
+    state::create(root, "tools")?;
     let lock = fs_err::File::create(home.with_extension("lock"))?;
     match lock.file().try_lock() {
         Ok(()) => {}

@@ -21,6 +21,7 @@ use crate::sql::verdict::{Comparison, Method, Verdict};
 use crate::sql::{Dialect, Schema, jinja, model::Model};
 use crate::tool::duckdb::{Pool, SessionLimits};
 use crate::tool::environment::{self, Existing};
+use crate::tool::state;
 
 /// `assay diff`.
 #[derive(Debug, Args)]
@@ -267,7 +268,7 @@ fn duckdb(config: &Config, args: &DiffArgs) -> anyhow::Result<Option<PathBuf>> {
     if !config.tools.duckdb.as_os_str().is_empty() {
         return Ok(Some(config.root.join(&config.tools.duckdb)));
     }
-    if !config.root.join(".assay").join("tools").is_dir() {
+    if !state::folder(&config.root, "tools").is_dir() {
         return Ok(None);
     }
     let tools = environment::ensure(&config.root, &Existing::default(), &output::talk);
