@@ -154,7 +154,7 @@ pub struct Disagreement {
 }
 
 impl Audit {
-    /// Compares what two engines say, check by check. What either could not decide is no disagreement.
+    /// Compares what two engines say, check by check. What either could not decide, or skipped for that, is no disagreement.
     pub fn compare(engine: &str, judged: &[CheckResult], other: &[CheckResult]) -> Self {
         let said = |result: &CheckResult| match (result.outcome, result.findings.first()) {
             (Outcome::Failed, Some(finding)) => format!("failed ({})", finding.class),
@@ -163,9 +163,15 @@ impl Audit {
             (Outcome::Skipped, _) => "skipped".to_owned(),
             (Outcome::Errored, _) => "errored".to_owned(),
         };
+        let is_decided = |result: &CheckResult, all: &[CheckResult]| match result.outcome {
+            Outcome::Errored => false,
+            Outcome::Skipped => all.iter().all(|result| result.outcome != Outcome::Errored),
+            Outcome::Passed | Outcome::Failed => true,
+        };
+        let (all_judged, all_other) = (judged, other);
         let disagreements = judged.iter().filter_map(|judged| {
             let other = other.iter().find(|other| other.check == judged.check)?;
-            let decided = [judged, other].iter().all(|result| result.outcome != Outcome::Errored);
+            let decided = is_decided(judged, all_judged) && is_decided(other, all_other);
             let (judged_said, other_said) = (said(judged), said(other));
             (decided && judged_said != other_said).then_some(Disagreement {
                 check: judged.check,
@@ -216,5 +222,25 @@ impl CheckResult {
     /// Errored, with the class and the cause.
     pub fn errored(check: CheckId, class: impl Into<String>, cause: impl Into<String>) -> Self {
         Self { check, outcome: Outcome::Errored, findings: vec![Finding::new(class, cause)], seconds: 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_decided_is_no_disagreement() {
+        let failed = |check| CheckResult::from_findings(check, vec![Finding::new("timeout", "stopped")]);
+        let judged = [CheckResult::passed(CheckId::Compile), failed(CheckId::Run)];
+        let busy = [
+            CheckResult::errored(CheckId::Compile, "infra", "too busy"),
+            CheckResult::skipped(CheckId::Run, "an earlier step did not pass"),
+        ];
+        assert_eq!(Audit::compare("v1", &judged, &busy).disagreements, []);
+        let other = [CheckResult::passed(CheckId::Compile), CheckResult::passed(CheckId::Run)];
+        let found = Audit::compare("v1", &judged, &other).disagreements;
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].check, found[0].judged.as_str()), (CheckId::Run, "failed (timeout)"));
     }
 }

@@ -1,4 +1,26 @@
 //! dbt as the judge of candidates: a small project written here, one pool of workers for all tests of this file.
+//!
+//! Each way in which dbt passes or fails a model silently and wrongly, and the test that it does so no longer:
+//!
+//! | trap | test |
+//! |---|---|
+//! | the Rust dbt takes a linked `dbt_project.yml` for the project that it lies in, and follows no links below `models/` | `workspace::a_copy_holds_no_links` |
+//! | a warm dbt writes into the first database that it opened | `candidates_do_not_see_each_other` |
+//! | tests of one name of several candidates overwrite each other | `candidates_of_one_batch_are_told_apart`, `.._with_v2` |
+//! | the Rust dbt reports a test that could not run as failed | `engine::a_test_that_could_not_run_is_told_from_one_that_failed`, row "test cannot run" |
+//! | an old dbt ignores `data_tests:` | `the_oldest_dbt_judges_alike` |
+//! | exit code 0 though no test ran: another model's YAML, a test that is not selected | row "yaml for another model", `singular_tests_of_the_contract_are_run` |
+//! | a database of another DuckDB version; views that name another catalog | `template::a_template_belongs_to_its_tools_and_its_files`, `environment::a_duckdb_command_of_another_version_is_refused` |
+//! | profiles that differ make dbt parse everything for each candidate | `candidates_do_not_see_each_other` |
+//! | artifacts of a dbt that was stopped | `judge::what_a_stopped_call_left_behind_is_not_read`, rows "endless .." |
+//! | `dbt --version` is slow and asks the network | `tool::a_second_call_finds_the_tools_without_installing` |
+//! | a model named like its package or folder selects all of it | `a_model_named_like_its_package_is_selected_alone` |
+//! | seeds that are read as sources are not built before | `candidates_do_not_see_each_other` (`raw_orders`) |
+//! | disabled and ephemeral models: exit code 0, nothing built | rows "disabled", "ephemeral", "empty" |
+//! | a golden that is left in the project | `the_golden_in_the_project_makes_way` |
+//! | a `ref` in an SQL comment is a dependency, one in a Jinja comment is none | `sources::other_relations_do_not`, `sources::approved_relations_pass_however_they_are_written` |
+//! | rows of a seed that are longer than its header | `a_ragged_seed_is_a_fault_of_the_project` |
+//! | rows that the tests of the project rule out tell apart what is the same | `sql::keys_are_honoured` |
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
