@@ -1,11 +1,12 @@
 //! FROM: tables, derived tables, joins.
 
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Join, JoinConstraint, JoinOperator, TableAlias, TableFactor,
+    Expr, FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, TableAlias, TableFactor,
     TableWithJoins,
 };
 
-use super::super::algebra::{Block, CmpOp, Col, ExprId, Full, Node, Opaque, Outer, Source, Sub, Sym};
+use super::super::Dialect;
+use super::super::algebra::{Block, CmpOp, Col, Const, ExprId, Full, Node, Opaque, Outer, Source, Sub, Sym};
 use super::scope::{Columns, Entry};
 use super::{BindFault, Lowerer, MAX_SCANS, Result, Type};
 
@@ -333,10 +334,27 @@ impl<'a> Lowerer<'a> {
                 self.table_function(&function, args, alias.as_ref())
             }
             TableFactor::UNNEST {
-                alias, array_exprs, with_offset: false, with_ordinality: false, ..
+                alias,
+                array_exprs,
+                with_offset,
+                with_offset_alias,
+                with_ordinality: false,
             } => {
                 let args = array_exprs.iter().map(|e| self.expr(e)).collect::<Result<Vec<_>>>()?;
-                self.opaque_function("unnest", args, alias.as_ref())
+                let Some(alias) = alias.as_ref().filter(|_| self.dialect == Dialect::BigQuery) else {
+                    if *with_offset {
+                        return Err(BindFault::unsupported("UNNEST with offset"));
+                    }
+                    return self.opaque_function("unnest", args, alias.as_ref());
+                };
+                // In BigQuery the alias is the element: a column, whose fields are behind its name.
+                let mut names = vec![self.fold(&alias.name)];
+                if *with_offset {
+                    names
+                        .push(with_offset_alias.as_ref().map_or("offset".to_owned(), |name| self.fold(name)));
+                }
+                let function = if *with_offset { "unnest with offset" } else { "unnest" };
+                Ok(self.opaque_rows(function, args, &names, Vec::new()))
             }
             other => Err(BindFault::unsupported(factor_name(other))),
         }
@@ -393,11 +411,21 @@ impl<'a> Lowerer<'a> {
         alias: Option<&'a TableAlias>,
     ) -> Result<Block> {
         let mut lowered = Vec::with_capacity(args.len());
+        let mut named = Vec::new();
         for arg in args {
             match arg {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => lowered.push(self.expr(expr)?),
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                    named.push((self.fold(name), self.expr(expr)?));
+                }
                 _ => return Err(BindFault::unsupported(format!("an argument of table function {name}"))),
             }
+        }
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (name, value) in named {
+            let name = self.arena.sym(&name);
+            let name = self.arena.constant(Const::Text(name));
+            lowered.push(self.arena.call("named_argument", &[name, value]));
         }
         if crate::sql::clock::volatile(name) {
             self.arena.volatile = true;
@@ -412,29 +440,42 @@ impl<'a> Lowerer<'a> {
         args: Vec<ExprId>,
         alias: Option<&'a TableAlias>,
     ) -> Result<Block> {
-        let kind = self.arena.sym(&format!("{name}()"));
         let names: Vec<String> = match alias {
             Some(alias) if !alias.columns.is_empty() => {
                 alias.columns.iter().map(|column| self.fold(&column.name)).collect()
             }
             _ if matches!(name, "generate_series" | "range" | "unnest") => vec![name.to_owned()],
+            _ if self.dialect == Dialect::Snowflake && name.eq_ignore_ascii_case("flatten") => {
+                let columns = ["seq", "key", "path", "index", "value", "this"];
+                columns.map(|name| self.fold(&Ident::new(name))).to_vec()
+            }
+            _ if self.dialect == Dialect::Snowflake && name.eq_ignore_ascii_case("generator") => Vec::new(),
             _ => return Err(BindFault::unsupported(format!("table function {name} without column names"))),
         };
+        let relation = alias.map_or(name.to_owned(), |alias| self.fold(&alias.name));
+        Ok(self.opaque_rows(name, args, &names, vec![relation]))
+    }
+
+    /// Rows that only the function's name and arguments say, under this relation's name, if it has one.
+    fn opaque_rows(
+        &mut self,
+        function: &str,
+        args: Vec<ExprId>,
+        names: &[String],
+        relation: Vec<String>,
+    ) -> Block {
+        let kind = self.arena.sym(&format!("{function}()"));
         let mut cols = Vec::with_capacity(names.len());
         let mut list = Vec::with_capacity(names.len());
-        for name in &names {
+        for name in names {
             let sym = self.arena.sym(name);
             let col = self.arena.new_col(sym, Type::Unknown, true);
             cols.push(col);
             list.push((sym, self.arena.column(col)));
         }
-        let names = match alias {
-            Some(alias) => vec![self.fold(&alias.name)],
-            None => vec![name.to_owned()],
-        };
-        self.entries().push(Entry::new(names, Columns::List(list)));
+        self.entries().push(Entry::new(relation, Columns::List(list)));
         let opaque = Opaque { kind, cols, args, inputs: Vec::new() };
-        Ok(Block { sources: vec![Source::Opaque(Box::new(opaque))], ..Block::default() })
+        Block { sources: vec![Source::Opaque(Box::new(opaque))], ..Block::default() }
     }
 
     /// Every column that `*` or `t.*` lists.
