@@ -8,7 +8,7 @@ use crate::sql::explain::explain;
 use crate::sql::model::{self, Model};
 use crate::sql::search::{Search, SearchOptions, Step};
 use crate::sql::verdict::{Comparison, Method, Verdict};
-use crate::sql::{Dialect, Schema};
+use crate::sql::{Dialect, Schema, assume};
 use crate::tool::again::Again;
 use crate::tool::duckdb::{Lease, Pool, SessionFault};
 
@@ -25,6 +25,8 @@ pub struct GoldenOptions {
     pub own_rows: BTreeMap<String, Vec<Vec<Option<String>>>>,
     /// How many databases a search tries; 0 means the default.
     pub databases: usize,
+    /// Whether tables that the schema lacks are taken to be as the queries use them; a verdict lists what was assumed.
+    pub assume: bool,
     /// Whether a search that finds nothing says which mutants of the golden its databases tell from it.
     pub adequacy: bool,
     /// CPU time of one script of a search.
@@ -38,6 +40,7 @@ impl Default for GoldenOptions {
             contract: Contract::Name,
             own_rows: BTreeMap::new(),
             databases: 0,
+            assume: false,
             adequacy: true,
             deadline: Duration::from_secs(10),
         }
@@ -71,9 +74,16 @@ async fn decide(
     options: &GoldenOptions,
     pool: Option<&Pool>,
 ) -> Comparison {
+    let queries = [golden, candidate];
+    let opened = options.assume.then(|| assume::with_open_tables(&queries, schema, options.dialect));
+    let schema = opened.as_ref().unwrap_or(schema);
     let proof = prove(golden, candidate, schema, options);
     match pool {
         Some(pool) if !is_decided(&proof) => {
+            let assumed = opened
+                .as_ref()
+                .and_then(|opened| assume::with_assumed_columns(&queries, opened, options.dialect));
+            let schema = assumed.as_ref().unwrap_or(schema);
             let mut lease = pool.lease().await;
             search(golden, candidate, schema, options, proof, &mut lease).await
         }

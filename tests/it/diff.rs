@@ -148,6 +148,7 @@ fn project() -> Harness {
         .write("shop/models/big.sql", "select id from {{ ref('stg_orders') }} where amount > {{ var('floor') }}\n")
         .write("drafts/big.sql", "select o.id from {{ ref('stg_orders') }} as o where 100 < o.amount\n")
         .write("drafts/once.sql", "select distinct id from {{ ref('stg_orders') }} where amount > 100\n")
+        .write("drafts/all.sql", "select * from {{ ref('stg_orders') }} where amount > 100\n")
         .write("drafts/wrong.sql", "select id from {{ ref('stg_orders') }} where amount >= 100\n");
     harness
 }
@@ -163,27 +164,39 @@ fn the_project_around_the_files_says_what_the_tables_are() {
     // The floor is in dbt_project.yml.
     let (code, out, err) = diff(&["drafts/big.sql", "shop/models/big.sql"]);
     assert!(code == 0 && out.starts_with("equivalent shop/models/big.sql"), "{out}{err}");
-    // Rows need columns and types, which only a catalog has here.
-    let (code, _, err) = diff(&["drafts/wrong.sql", "shop/models/big.sql"]);
+    // What `*` stands for only a catalog knows here.
+    let (code, _, err) = diff(&["drafts/all.sql", "shop/models/big.sql"]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("`dbt docs generate` in shop "), "{err}");
     harness.write("shop/target/catalog.json", CATALOG);
-    let (code, out, err) = diff(&["drafts/wrong.sql", "shop/models/big.sql"]);
+    let (code, out, err) = diff(&["drafts/all.sql", "shop/models/big.sql"]);
     assert!(code == 1 && out.starts_with("differs"), "{out}{err}");
+    let (code, out, err) = diff(&["drafts/wrong.sql", "shop/models/big.sql"]);
+    assert!(code == 1 && out.starts_with("differs") && !out.contains("assumed"), "{out}{err}");
     // The key of stg_orders is in its YAML, and cited.
     let (code, out, err) = diff(&["drafts/once.sql", "shop/models/big.sql"]);
     assert!(code == 0 && out.contains("models/schema.yml:"), "{out}{err}");
     // Files elsewhere belong to the project that is named, by its folder or as the configuration names it.
-    let (code, _, err) = diff(&["drafts/wrong.sql", "drafts/big.sql"]);
+    let (code, _, err) = diff(&["drafts/all.sql", "drafts/big.sql"]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("--project"), "{err}");
     harness.write("assay.toml", "[projects.store]\npath = \"shop\"\n");
     for name in ["shop", "store"] {
-        let (code, out, err) = diff(&["drafts/wrong.sql", "drafts/big.sql", "--project", name]);
+        let (code, out, err) = diff(&["drafts/all.sql", "drafts/big.sql", "--project", name]);
         assert!(code == 1 && out.starts_with("differs"), "{name}: {out}{err}");
     }
     let (code, _, err) = diff(&["drafts/wrong.sql", "drafts/big.sql", "--project", "nope"]);
     assert!(code == 2 && err.contains("projects in assay.toml: store"), "{err}");
+}
+
+#[test]
+fn without_a_schema_the_tables_are_as_the_files_use_them_and_it_is_said() {
+    let harness = models();
+    let duckdb = duckdb();
+    let (code, out, err) = run(&harness, &["diff", "a.sql", "same.sql"]);
+    assert!(code == 0 && out.starts_with("equivalent"), "{out}{err}");
+    let (code, out, err) = run(&harness, &["diff", "a.sql", "b.sql", "--duckdb", &duckdb]);
+    assert!(code == 1 && out.contains("assumed that orders.amount is BIGINT"), "{out}{err}");
 }
 
 #[test]

@@ -131,6 +131,8 @@ pub fn run(config: &Path, args: &DiffArgs) -> anyhow::Result<Exit> {
             ContractArg::Name => Contract::Name,
             ContractArg::Position => Contract::Position,
         },
+        // A file of pairs says all that is known; beside files on disk there may be no schema at all.
+        assume: args.pairs.is_none(),
         ..GoldenOptions::default()
     };
     let pool = duckdb(&config, args)?.map(|path| {
