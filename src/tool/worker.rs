@@ -28,7 +28,7 @@ const START: Duration = Duration::from_secs(120);
 const LATE: Duration = Duration::from_secs(10);
 
 /// How long a worker that closed its stdout may take to end.
-const END: Duration = Duration::from_secs(10);
+const END: Duration = Duration::from_secs(60);
 
 /// How often a worker is started that is killed from outside while it starts: it has done nothing yet that could be to blame.
 const STARTS: u32 = 20;
@@ -322,13 +322,18 @@ impl Worker {
 
     /// How a worker that broke off ended. One that did not end is ended.
     async fn ended(&mut self) -> Ended {
-        let status = match tokio::time::timeout(END, self.running.wait()).await {
-            Ok(status) => status,
-            Err(_) => self.running.end().await,
-        };
+        let status = tokio::time::timeout(END, self.running.wait()).await;
+        if status.is_err() {
+            let _ = self.running.end().await;
+        }
         let _ = tokio::time::timeout(END, &mut self.stderr_ends).await;
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        Ended::new(status.ok(), String::from_utf8_lossy(&tail).trim().to_owned())
+        let stderr = String::from_utf8_lossy(&tail).trim().to_owned();
+        match status {
+            Ok(status) => Ended::new(status.ok(), stderr),
+            // It is gone, and on a machine that is too busy nobody says how: it did not end by itself.
+            Err(_) => Ended { signal: Some(SIGKILL), code: None, stderr },
+        }
     }
 
     /// The next line; `None` at the end, or when it is longer than a worker's answer can be.
