@@ -61,6 +61,9 @@ class Threads:
     def __getattr__(self, name):
         return getattr(self.context, name)
 
+    def __deepcopy__(self, _):
+        return self  # dbt 1.6 copies what it was started with
+
 
 get_context = multiprocessing.get_context
 multiprocessing.get_context = lambda method=None: Threads(get_context(method))
