@@ -118,6 +118,15 @@ impl Ended {
     }
 }
 
+/// What was read of a worker.
+enum Line {
+    Whole(String),
+    /// Longer than an answer can be.
+    TooLong,
+    /// It says no more.
+    End,
+}
+
 /// What a worker is told at its start.
 #[derive(Serialize)]
 struct Start<'a> {
@@ -272,7 +281,7 @@ impl Worker {
         let mut worker = Self { running, stdin, stdout: BufReader::new(stdout), stderr: kept, stderr_ends };
         let fault = |why, was_killed| Err(StartFault { why, was_killed });
         match tokio::time::timeout(START, worker.line()).await {
-            Ok(Some(line)) if line.contains("\"ready\"") => Ok(worker),
+            Ok(Line::Whole(line)) if line.contains("\"ready\"") => Ok(worker),
             Ok(_) => {
                 let ended = worker.ended().await;
                 let was_killed = ended.signal == Some(SIGKILL);
@@ -299,25 +308,33 @@ impl Worker {
                 self.running.kill();
                 (End::Killed(KillReason::Wall { cpu }), false)
             }
-            Ok(line) => match line.and_then(|line| serde_json::from_str::<Reply<T>>(&line).ok()) {
-                Some(Reply { answer: Some(answer), .. }) => (End::Finished(answer), true),
-                Some(Reply { killed: true, cpu, .. }) => {
+            Ok(Line::End) => {
+                let Ended { signal, code, stderr } = self.ended().await;
+                (End::Died { signal, code, stderr }, false)
+            }
+            Ok(Line::TooLong) => (self.turned("its answer is too long"), false),
+            Ok(Line::Whole(line)) => match serde_json::from_str::<Reply<T>>(&line) {
+                Ok(Reply { answer: Some(answer), .. }) => (End::Finished(answer), true),
+                Ok(Reply { killed: true, cpu, .. }) => {
                     let cpu = cpu.and_then(|cpu| Duration::try_from_secs_f64(cpu).ok());
                     (End::Killed(KillReason::Wall { cpu }), true)
                 }
-                Some(Reply { signal, code, .. }) => {
+                Ok(Reply { signal, code, .. }) => {
                     // Its last words are on their way.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
                     let stderr = String::from_utf8_lossy(&tail).trim().to_owned();
                     (End::Died { signal, code, stderr }, true)
                 }
-                None => {
-                    let Ended { signal, code, stderr } = self.ended().await;
-                    (End::Died { signal, code, stderr }, false)
-                }
+                Err(_) => (self.turned("its answer cannot be read"), false),
             },
         }
+    }
+
+    /// Ends a worker that is there and does not answer as one: whatever the job did to it, nobody killed it.
+    fn turned<T>(&mut self, why: &str) -> End<T> {
+        self.running.kill();
+        End::Died { signal: None, code: None, stderr: why.to_owned() }
     }
 
     /// How a worker that broke off ended. One that did not end is ended.
@@ -336,11 +353,15 @@ impl Worker {
         }
     }
 
-    /// The next line; `None` at the end, or when it is longer than a worker's answer can be.
-    async fn line(&mut self) -> Option<String> {
+    async fn line(&mut self) -> Line {
         let mut line = String::new();
-        let read = (&mut self.stdout).take(MAX_ANSWER).read_line(&mut line).await;
-        matches!(read, Ok(1..) if line.ends_with('\n')).then_some(line)
+        match (&mut self.stdout).take(MAX_ANSWER).read_line(&mut line).await {
+            Ok(_) if line.ends_with('\n') => Line::Whole(line),
+            Ok(n) if n as u64 == MAX_ANSWER => Line::TooLong,
+            // Not UTF-8: no worker says that.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Line::TooLong,
+            _ => Line::End,
+        }
     }
 }
 
@@ -367,6 +388,14 @@ def alive(process):
         return True
     except OSError:
         return False
+
+def forge(text):
+    for descriptor in range(3, 16):
+        try:
+            os.write(descriptor, text)
+        except OSError:
+            pass
+    os._exit(0)
 
 serve(lambda scratch: None, lambda job: str(eval(job)))";
         let limits = Limits { memory: Some(1 << 30), file_size: Some(1 << 20), ..Limits::wall(LATE) };
@@ -406,6 +435,15 @@ serve(lambda scratch: None, lambda job: str(eval(job)))";
         assert!(matches!(end, End::Finished(_)), "{end:?}");
         let End::Finished(again) = ask(&workers, "os.getppid()").await else { panic!("no answer") };
         assert_eq!(id, again);
+    }
+
+    /// It was not killed: nothing is to be tried again and again.
+    #[tokio::test]
+    async fn a_job_that_forges_an_answer_has_ended_by_itself() {
+        let workers = workers();
+        let end = ask(&workers, "forge(b'[1]\\n')").await;
+        assert!(matches!(end, End::Died { signal: None, code: None, .. }), "{end:?}");
+        assert!(matches!(ask(&workers, "1").await, End::Finished(_)));
     }
 
     /// Also where `unshare` stands between, and has an end of its own.
