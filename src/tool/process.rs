@@ -22,6 +22,9 @@ use super::sandbox::{self, Access};
 /// How long a group may take to end after SIGTERM before it gets SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How often a child that is waited for is looked after.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Variables that a child inherits; everything else (keys, tokens, dbt's own switches) stays behind.
 const INHERITED: &[&str] = &["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
 
@@ -434,7 +437,17 @@ impl Running {
     /// # Errors
     /// When the system cannot wait for it.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        loop {
+            // Among many kills a zombie was seen that nobody was told of: we look for ourselves now and then.
+            match tokio::time::timeout(LOOK, self.child.wait()).await {
+                Ok(status) => return status,
+                Err(_) => {
+                    if let Some(status) = self.child.try_wait()? {
+                        return Ok(status);
+                    }
+                }
+            }
+        }
     }
 
     /// Ends the whole group: SIGTERM, a moment, SIGKILL.
@@ -447,7 +460,7 @@ impl Running {
         self.signal(Signal::KILL);
         match ended {
             Ok(status) => status,
-            Err(_) => self.child.wait().await,
+            Err(_) => self.wait().await,
         }
     }
 
