@@ -282,7 +282,7 @@ impl Program {
                 tokio::join!(feed, reads).1
             };
             let exit = async {
-                running.child.wait().await?;
+                running.wait().await?;
                 // A grandchild may keep the pipes open: give it a moment, no more.
                 tokio::time::sleep(GRACE).await;
                 io::Result::Ok(())
@@ -300,7 +300,7 @@ impl Program {
             running.end().await?
         } else {
             let left = limits.wall.saturating_sub(started.elapsed());
-            match tokio::time::timeout(left, running.child.wait()).await {
+            match tokio::time::timeout(left, running.wait()).await {
                 Ok(status) => status?,
                 Err(_) => {
                     killed = Some(KillReason::Wall { cpu: running.cpu_time() });
