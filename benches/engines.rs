@@ -1,6 +1,7 @@
-//! What a candidate costs on each engine: `cargo bench --bench engines [-- CANDIDATES]` (default 60, three rounds). The project
-//! is made here: 13 models, 27 tests, some thousand rows; a candidate is a mart with six tests. CPU time is that of all
-//! children and of this process, starts included; wall time is with as many workers as there are cores.
+//! What a candidate costs on each engine: `cargo bench --bench engines [-- CANDIDATES] [ENGINE]` (default 60, three rounds,
+//! every engine; ENGINE is a part of its name). The project is made here: 13 models, 27 tests, some thousand rows; a
+//! candidate is a mart with six tests. CPU time is that of all children and of this process, starts included; wall time is
+//! with as many workers as there are cores.
 
 #![allow(missing_docs)]
 
@@ -24,6 +25,8 @@ type Make<'a> = Box<dyn Fn(&Path) -> Engines + 'a>;
 
 fn main() {
     let count = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
+    let wanted =
+        std::env::args().skip(1).find(|word| !word.starts_with('-') && word.parse::<usize>().is_err());
     let tools =
         ensure(Path::new(env!("CARGO_MANIFEST_DIR")), &Existing::default(), &|_| {}).expect("the tools");
     let rust = v2::find(Path::new(env!("CARGO_MANIFEST_DIR")));
@@ -36,6 +39,7 @@ fn main() {
         engines.push(("v2", Box::new(|root| Engines::v2(root, &tools, rust, cores, &limits))));
         engines.push(("exec, compiled by v2", Box::new(|root| v1(root).with_exec(Some(rust)))));
     }
+    engines.retain(|(name, _)| wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())));
     let mut out = std::io::stdout();
     let mut say = |line: String| writeln!(out, "{line}").expect("stdout");
     say(format!("{count} candidates, {cores} workers, medians of {ROUNDS} rounds"));

@@ -109,10 +109,14 @@ impl Ended {
     fn new(status: Option<ExitStatus>, stderr: String) -> Self {
         let (signal, code) =
             (status.and_then(|status| status.signal()), status.and_then(|status| status.code()));
-        // Before util-linux 2.39 `unshare` cannot end by the SIGKILL that ended its child: it complains, and exits with 1.
-        let complains = stderr.lines().last().is_some_and(|line| line.starts_with("unshare: "));
-        match code {
-            Some(1) if complains => Self { signal: Some(SIGKILL), code: None, stderr },
+        // Before util-linux 2.39 `unshare` cannot end by the SIGKILL that ended its child: it complains, and exits with 1
+        // (which nobody may have seen: its last words do).
+        let hidden =
+            |line: &str| line.starts_with("unshare: ") && line.contains("sigprocmask unblock failed");
+        match signal {
+            None if stderr.lines().last().is_some_and(hidden) => {
+                Self { signal: Some(SIGKILL), code: None, stderr }
+            }
             _ => Self { signal, code, stderr },
         }
     }

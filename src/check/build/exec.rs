@@ -74,7 +74,7 @@ impl Exec {
         if !request.unit_tests.is_empty() || !self.names.cannot_be_seen(request) {
             return None;
         }
-        let compiled = self.batches.compile(request, work).await?;
+        let (compiled, _executing) = self.batches.compile(request, work).await?;
         let workspace = work.workspace().ok()?;
         let (from, to) = (template.project.join(DATABASE), workspace.database());
         tokio::task::spawn_blocking(move || fs_err::copy(from, to)).await.ok()?.ok()?;

@@ -1,5 +1,5 @@
 //! Compiling many candidates in one dbt call. Each is put beside the project's own files under a name that nobody can
-//! guess; in what comes out, the name is put right. While one call runs, the next batch gathers.
+//! guess; in what comes out, the name is put right. While what one call compiled is executed, the next batch gathers.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::super::engine::{Call, CallEnd};
 use super::super::engines::{Dbt, Engines};
@@ -25,6 +25,12 @@ const LARGEST: usize = 64;
 /// CPU time that each candidate adds to a call.
 const EACH: Duration = Duration::from_millis(300);
 
+/// How long a call waits for those who start together.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// How long a call waits at most for those who are still executed, and after whom others come.
+const GATHER: Duration = Duration::from_secs(1);
+
 /// Compiles batches of candidates of one project.
 #[derive(Debug)]
 pub(super) struct Batches {
@@ -34,12 +40,31 @@ pub(super) struct Batches {
     engines: Engines,
     queue: Mutex<Vec<Waiting>>,
     turn: tokio::sync::Mutex<()>,
+    /// How many are.
+    executing: watch::Sender<usize>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     request: BuildRequest,
-    answer: oneshot::Sender<Option<Compiled>>,
+    answer: oneshot::Sender<Option<(Compiled, Executing)>>,
+}
+
+/// A candidate that was compiled and is executed, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Executing(watch::Sender<usize>);
+
+impl Executing {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Executing {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// A candidate as dbt compiled it, under its own name again.
@@ -74,32 +99,45 @@ impl Batches {
             engines: engines.clone(),
             queue: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            executing: watch::Sender::default(),
         }
     }
 
     /// Compiles a candidate with whoever else waits; `None` where it takes the authority to say what is wrong or right.
-    pub(super) async fn compile(&self, request: &BuildRequest, work: &WorkRoot) -> Option<Compiled> {
-        let (answer, receiver) = oneshot::channel();
+    pub(super) async fn compile(
+        &self,
+        request: &BuildRequest,
+        work: &WorkRoot,
+    ) -> Option<(Compiled, Executing)> {
+        let (answer, mut receiver) = oneshot::channel();
         let waiting = Waiting { request: request.clone(), answer };
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
-        {
-            let _turn = self.turn.lock().await;
-            let batch: Vec<Waiting> = {
-                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-                let count = queue.len().min(LARGEST);
-                queue.drain(..count).collect()
+        loop {
+            // Whoever has its answer makes no call for others.
+            let _turn = tokio::select! {
+                biased;
+                answer = &mut receiver => return answer.ok().flatten(),
+                turn = self.turn.lock() => turn,
             };
-            if !batch.is_empty() {
-                let (requests, answers): (Vec<_>, Vec<_>) =
-                    batch.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
-                let compiled = self.batch(requests, work).await;
-                for (answer, compiled) in answers.into_iter().zip(compiled) {
-                    // Whoever asked may be gone.
-                    let _ = answer.send(compiled);
-                }
+            let (requests, answers): (Vec<_>, Vec<_>) =
+                self.gather().await.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
+            let compiled = self.batch(requests, work).await;
+            for (answer, compiled) in answers.into_iter().zip(compiled) {
+                // Whoever asked may be gone.
+                let _ = answer.send(compiled.map(|compiled| (compiled, Executing::new(&self.executing))));
             }
         }
-        receiver.await.ok().flatten()
+    }
+
+    /// The next batch. A call costs much and a candidate in it little: who will wait soon is waited for, as long as there
+    /// is something else to do.
+    async fn gather(&self) -> Vec<Waiting> {
+        tokio::time::sleep(TOGETHER).await;
+        let mut executing = self.executing.subscribe();
+        let _ = tokio::time::timeout(GATHER, executing.wait_for(|count| *count == 0)).await;
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = queue.len().min(LARGEST);
+        queue.drain(..count).collect()
     }
 
     async fn batch(&self, requests: Vec<BuildRequest>, work: &WorkRoot) -> Vec<Option<Compiled>> {
