@@ -4,20 +4,26 @@ use std::collections::BTreeSet;
 
 use tokio::sync::OnceCell;
 
+use crate::config::LateRows;
 use crate::generate::contract::Candidate;
+use crate::sql::Dialect;
 use crate::sql::clock::unsteady_call;
 use crate::sql::parse::parse_query;
 use crate::suite::Case;
 
 use super::build::classify::FailureClass;
 use super::build::columns::{TypeMatch, pair_columns};
+use super::build::late::{Arrival, LateRun};
 use super::build::rows::{DuckdbFault, Keys, RowComparison, RowExample, RowOptions, Side};
 use super::build::{BuildReport, BuildRequest, Builder, Step, TestOutcome};
-use super::{Audit, CheckId, CheckResult, Finding, Outcome, alone, idempotent, request};
+use super::late::Context;
+use super::mutation::{self, Mutants};
+use super::{Audit, CheckId, CheckResult, Finding, MutationScore, Outcome, alone, idempotent, request};
 
 /// The golden's build, kept with its database for as long as candidates are compared with it.
 #[derive(Debug)]
 pub struct GoldenBuild {
+    request: BuildRequest,
     report: BuildReport,
     /// What makes its rows change from run to run: a call that reads the clock, or a volatile one.
     unsteady: Option<String>,
@@ -25,6 +31,10 @@ pub struct GoldenBuild {
     failing: BTreeSet<String>,
     /// Whether its rows depend on the order of its input; looked at when somebody asks.
     chancy: OnceCell<bool>,
+    /// What becomes of it when rows arrive late; looked at when somebody asks.
+    late: OnceCell<Result<(Arrival, LateRun), String>>,
+    /// Small errors in it, and what tests say of them.
+    mutants: Mutants,
 }
 
 impl GoldenBuild {
@@ -37,15 +47,43 @@ impl GoldenBuild {
         Self {
             unsteady: query.and_then(|query| unsteady_call(&query)),
             failing,
+            request,
             report,
             chancy: OnceCell::new(),
+            late: OnceCell::new(),
+            mutants: Mutants::default(),
         }
+    }
+
+    pub(super) fn request(&self) -> &BuildRequest {
+        &self.request
+    }
+
+    /// How it was built; `None` where it was not.
+    pub(super) fn built(&self) -> Option<&BuildReport> {
+        self.side().ok().map(|_| &self.report)
+    }
+
+    pub(super) fn late_cell(&self) -> &OnceCell<Result<(Arrival, LateRun), String>> {
+        &self.late
     }
 
     /// Whether its rows depend on the order of its input.
     pub(super) async fn is_chancy(&self, builder: &Builder, options: &RowOptions<'_>) -> bool {
         let look = || async { idempotent::by_chance(builder, &self.report, options).await.is_some() };
         *self.chancy.get_or_init(look).await
+    }
+
+    /// How much the tests of a candidate notice. What could not be measured is no score.
+    async fn mutation_score(
+        &self,
+        builder: &Builder,
+        report: &BuildReport,
+        dialect: Dialect,
+        most: usize,
+    ) -> Option<MutationScore> {
+        let golden = self.built().filter(|_| self.unsteady.is_none())?;
+        self.mutants.score(builder, (&self.request, golden), report, dialect, most).await.ok().flatten()
     }
 
     /// Why it is no control: a golden passes what it is to decide.
@@ -92,6 +130,17 @@ impl GoldenBuild {
     }
 }
 
+/// How a candidate's build is compared with the golden's.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Relative tolerance between floating-point numbers.
+    pub float_tolerance: f64,
+    /// What late rows that are lost amount to.
+    pub late_rows: LateRows,
+    /// Mutants of the golden that the tests are tried on.
+    pub mutants: usize,
+}
+
 /// A candidate's build, reduced to what the checks say.
 #[derive(Debug, Clone)]
 pub struct Built {
@@ -113,6 +162,8 @@ pub struct Built {
     pub engine: &'static str,
     /// What another engine says, where it was asked.
     pub audit: Option<Audit>,
+    /// How much its tests notice, where that was measured.
+    pub mutation: Option<MutationScore>,
 }
 
 impl Built {
@@ -122,7 +173,7 @@ impl Built {
         case: &Case,
         candidate: &Candidate,
         golden: Option<&GoldenBuild>,
-        float_tolerance: f64,
+        Settings { float_tolerance, late_rows, mutants }: Settings,
     ) -> Self {
         let request = request::of(case, candidate);
         let report = builder.build(&request).await;
@@ -131,6 +182,13 @@ impl Built {
             from_step(CheckId::Run, &report.run),
             tests(&report, golden, |test| test_key(test, case, &request)),
         ];
+        let mutation = match golden {
+            Some(golden) => golden.mutation_score(builder, &report, case.dialect, mutants).await,
+            None => None,
+        };
+        if let (Some(score), Some(tests)) = (&mutation, checks.last_mut()) {
+            mutation::show(tests, score);
+        }
         let options = RowOptions { key: &case.grain, float_tolerance };
         let no_golden = || Unjudged::Skipped("there is no golden".to_owned());
         // What is not built is not compared, whatever the golden is.
@@ -163,12 +221,18 @@ impl Built {
         });
         let profile = alone::profile(builder, case, &report, golden).await;
         checks.push(match (golden, &profile) {
-            (None, Some(Ok(profile))) => alone::rows(profile, &case.grain),
+            (None, Some(Ok(profile))) => {
+                alone::rows(profile, &alone::joins(builder, case, &report).await, &case.grain)
+            }
             _ => rows(&comparison, &case.grain),
         });
         checks.push(match unsteady {
             Some(call) => CheckResult::skipped(CheckId::Idempotent, format!("the golden calls {call}")),
-            None => idempotent::check(builder, &report, golden, &options).await,
+            None => {
+                let (options, request, dialect) = (&options, &request, case.dialect);
+                let context = Context { builder, request, golden, options, dialect, late_rows };
+                idempotent::check(context, &report).await
+            }
         });
         Self {
             checks,
@@ -180,6 +244,7 @@ impl Built {
             exposed: profile.and_then(Result::ok).map(|profile| alone::exposed(&profile)).unwrap_or_default(),
             engine: report.engine,
             audit: None,
+            mutation,
         }
     }
 }
@@ -412,7 +477,7 @@ pub(super) fn repeated_keys(repeated: &Keys, grain: &[String]) -> Finding {
     Finding::new("repeated_keys", name_keys(grain, what, repeated))
 }
 
-fn name_keys(grain: &[String], what: &str, found: &Keys) -> String {
+pub(super) fn name_keys(grain: &[String], what: &str, found: &Keys) -> String {
     let shown: Vec<String> = found.examples.iter().map(|key| show_key(grain, key)).collect();
     let more = if found.count > shown.len() as u64 { ", ..." } else { "" };
     format!("{} {what}: {}{more}", found.count, shown.join(", "))

@@ -1,19 +1,20 @@
-//! `idempotent`: built again on the same data, a model has the same rows: an incremental one in place, any other with its
-//! input in another order.
+//! `idempotent`: built again on the same data, a model has the same rows: an incremental one in place, also when some of them
+//! arrived late; any with its input in another order.
 
 use super::build::rows::{RowOptions, Side};
 use super::build::{BuildReport, Builder};
 use super::built::{GoldenBuild, describe, not_built, side};
+use super::late::{self, Context};
 use super::{CheckId, CheckResult, Finding, Outcome};
 
-/// Judges a finished build. `golden`: what may depend on chance too, where it does so itself.
-pub(super) async fn check(
-    builder: &Builder,
-    report: &BuildReport,
-    golden: Option<&GoldenBuild>,
-    options: &RowOptions<'_>,
-) -> CheckResult {
-    let twice = twice(builder, report, options).await;
+/// Judges a finished build. The golden's own ways are no fault of the candidate: what may depend on chance, which late rows
+/// are lost.
+pub(super) async fn check(context: Context<'_>, report: &BuildReport) -> CheckResult {
+    let Context { builder, golden, options, .. } = context;
+    let mut twice = twice(builder, report, options).await;
+    if twice.outcome == Outcome::Passed {
+        twice = late::check(context, report).await;
+    }
     if !matches!(twice.outcome, Outcome::Passed | Outcome::Skipped) {
         return twice;
     }

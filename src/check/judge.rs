@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use crate::config::{AgreesPolicy, Config, EngineChoice};
+use crate::config::{AgreesPolicy, Config, EngineChoice, LateRows};
 use crate::dbt::facts::{self, Types};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::generate::answers::Answer;
@@ -21,7 +21,7 @@ use crate::tool::environment::{Existing, Tools, ensure, v2};
 use crate::tool::lint::Linters;
 
 use super::build::{BuildLimits, Builder, Engines};
-use super::built::{Built, GoldenBuild};
+use super::built::{self, Built, GoldenBuild};
 use super::lint::{Fixed, Linter};
 use super::{Assess, Assessment, Audit, CheckId, CheckResult, Outcome};
 use super::{contract, materialization, meaning, name, pii, required_tests, safety, sources, yaml};
@@ -53,7 +53,7 @@ type OnceBuilt = OnceCell<Arc<Built>>;
 /// What the configuration says about judging.
 struct Settings {
     agrees: AgreesPolicy,
-    float_tolerance: f64,
+    built: built::Settings,
     macros: Vec<String>,
     search: Duration,
     /// Share of the candidates that another engine judges too, 0 to 1.
@@ -140,7 +140,11 @@ impl Judge {
         Ok(Self {
             settings: Settings {
                 agrees: config.checks.agrees,
-                float_tolerance: config.checks.float_tolerance,
+                built: built::Settings {
+                    float_tolerance: config.checks.float_tolerance,
+                    late_rows: config.checks.late_rows,
+                    mutants: config.checks.mutants,
+                },
                 macros: config.checks.macros.clone(),
                 search: Duration::from_secs_f64(config.checks.search_seconds.max(0.1)),
                 audit: config.dbt.audit_percent / 100.0,
@@ -189,8 +193,10 @@ impl Judge {
         if place >= self.settings.audit {
             return None;
         }
+        // What tests say of other rows does not depend on the engine.
+        let settings = built::Settings { mutants: 0, ..self.settings.built };
         let golden = golden(&self.audited_goldens, &case.id, case, auditor).await;
-        let other = Built::new(auditor, case, candidate, Some(&golden), self.settings.float_tolerance).await;
+        let other = Built::new(auditor, case, candidate, Some(&golden), settings).await;
         Some(Audit::compare(other.engine, &built.checks, &other.checks))
     }
 
@@ -199,8 +205,9 @@ impl Judge {
         let Some(side) = self.side(case).filter(|_| built.columns.is_some()) else { return };
         for (name, builder) in &side.datasets {
             let golden = golden(&self.goldens_on_datasets, &on_dataset(case, name), case, builder).await;
-            let tolerance = self.settings.float_tolerance;
-            let other = Built::new(builder, case, candidate, Some(&golden), tolerance).await;
+            // Only the rows count here.
+            let settings = built::Settings { late_rows: LateRows::Off, mutants: 0, ..self.settings.built };
+            let other = Built::new(builder, case, candidate, Some(&golden), settings).await;
             built.learn_from(name, &other);
         }
     }
@@ -222,9 +229,9 @@ impl Judge {
             let mut builds = self.builds.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(builds.entry(*key.as_bytes()).or_default())
         };
-        let tolerance = self.settings.float_tolerance;
+        let settings = self.settings.built;
         let build = || async {
-            let mut built = Built::new(builder, case, candidate, golden, tolerance).await;
+            let mut built = Built::new(builder, case, candidate, golden, settings).await;
             built.audit = self.audit(case, candidate, &key, &built).await;
             if golden.is_some() {
                 self.on_datasets(case, candidate, &mut built).await;
@@ -285,6 +292,7 @@ impl Assess for Judge {
             candidate: Some(candidate),
             engine: built.as_ref().map(|built| built.engine),
             audit: built.as_ref().and_then(|built| built.audit.clone()),
+            mutation: built.as_ref().and_then(|built| built.mutation.clone()),
         }
     }
 }

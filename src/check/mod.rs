@@ -10,9 +10,11 @@ pub mod contract;
 pub mod golden;
 mod idempotent;
 mod judge;
+mod late;
 pub mod lint;
 pub mod materialization;
 pub mod meaning;
+mod mutation;
 pub mod name;
 pub mod outcome;
 pub mod pii;
@@ -28,7 +30,7 @@ use crate::sql::Comparison;
 use crate::suite::Case;
 
 pub use judge::{Judge, existing_tools};
-pub use outcome::{Audit, CheckId, CheckResult, Finding, Outcome};
+pub use outcome::{Audit, CheckId, CheckResult, Finding, MutationScore, Outcome};
 
 /// What is known about one answer after all checks.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,8 @@ pub struct Assessment {
     pub engine: Option<&'static str>,
     /// What another engine says, where it was asked.
     pub audit: Option<Audit>,
+    /// How much its tests notice, where that was measured.
+    pub mutation: Option<MutationScore>,
 }
 
 impl Assessment {
@@ -60,7 +64,7 @@ impl Assessment {
             .collect();
         checks.push(result);
         checks.sort_by_key(|result| result.check);
-        Self { checks, golden: None, candidate: None, engine: None, audit: None }
+        Self { checks, golden: None, candidate: None, engine: None, audit: None, mutation: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a check says. Pure data, shared with `score`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The checks, in the order in which the first failure is reported.
@@ -131,6 +133,19 @@ impl Finding {
         self.place = Some(place.into());
         self
     }
+}
+
+/// How many small errors in the golden, of those that change its rows, a candidate's tests notice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct MutationScore {
+    /// Errors on whose rows a test fails.
+    pub noticed: u64,
+    /// Errors that were tried.
+    pub mutants: u64,
+    /// Errors that no test notices, by the class that a wrong model of this kind has.
+    pub missed: BTreeMap<String, u64>,
+    /// Tests that notice none.
+    pub vacuous: Vec<String>,
 }
 
 /// What another engine says about the same candidate.

@@ -50,7 +50,7 @@ pub fn of_golden(case: &Case) -> BuildRequest {
         yaml,
         unit_tests: case.golden.unit_tests.clone().unwrap_or_default(),
         remove: files_of_the_golden(case),
-        twice: false,
+        twice: true,
     }
 }
 

@@ -101,6 +101,19 @@ pub enum AgreesPolicy {
     Fail,
 }
 
+/// What it amounts to when an incremental model loses or repeats rows that arrive late, which the golden does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LateRows {
+    /// `idempotent` fails.
+    #[default]
+    Fail,
+    /// It is shown.
+    Warn,
+    /// Nobody looks.
+    Off,
+}
+
 /// `[checks]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,11 +126,22 @@ pub struct Checks {
     pub macros: Vec<String>,
     /// Limit of one counterexample search, seconds.
     pub search_seconds: f64,
+    /// What lost or repeated late rows of an incremental model amount to.
+    pub late_rows: LateRows,
+    /// Small errors in the golden that a candidate's tests are tried on.
+    pub mutants: usize,
 }
 
 impl Default for Checks {
     fn default() -> Self {
-        Self { agrees: AgreesPolicy::Pass, float_tolerance: 1e-9, macros: Vec::new(), search_seconds: 2.0 }
+        Self {
+            agrees: AgreesPolicy::Pass,
+            float_tolerance: 1e-9,
+            macros: Vec::new(),
+            search_seconds: 2.0,
+            late_rows: LateRows::Fail,
+            mutants: 24,
+        }
     }
 }
 

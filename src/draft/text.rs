@@ -74,6 +74,18 @@ pub(super) fn pull_request(drafted: &Drafted, spec: &Spec, prompt: &PromptVersio
         let finding = result.findings.first().map_or("", |finding| finding.message.as_str());
         out.push_str(&format!("- {} {}: {}\n", result.check, outcome(result.outcome), literal(finding)));
     }
+    // What nobody could decide without knowing more about the request.
+    for result in drafted.checks.iter().filter(|result| result.check != CheckId::Lint) {
+        let shown = match result.outcome {
+            Outcome::Passed => result.findings.as_slice(),
+            // The first is the reason.
+            Outcome::Skipped => result.findings.get(1..).unwrap_or_default(),
+            Outcome::Failed | Outcome::Errored => &[],
+        };
+        for finding in shown {
+            out.push_str(&format!("- {}: {}\n", result.check, literal(&finding.message)));
+        }
+    }
     if drafted.ending == Ending::NotCommitted {
         out.push_str("- Not committed, since a check did not pass\n");
     }

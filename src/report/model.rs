@@ -72,6 +72,9 @@ pub struct PromptSummary {
     pub bounds: Option<Interval>,
     /// Mean score of the judged results.
     pub score: Option<f64>,
+    /// Share of the small errors in the goldens that the answers' tests notice; absent where none were tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutation: Option<f64>,
     /// Money, where tokens and price are known.
     pub cost: Option<Cost>,
     /// Tokens, where reported.
@@ -117,6 +120,7 @@ impl PromptSummary {
                 Interval { lower: tally.passed as f64 / all, upper: (tally.passed + undecided) as f64 / all }
             }),
             score: score.score,
+            mutation: score.mutation,
             cost: score.cost,
             tokens: score.tokens,
             latency: score.latency,

@@ -123,7 +123,14 @@ async fn judge_cell(
                 case,
                 &cell,
                 None,
-                Assessment { checks: Vec::new(), golden: None, candidate: None, engine: None, audit: None },
+                Assessment {
+                    checks: Vec::new(),
+                    golden: None,
+                    candidate: None,
+                    engine: None,
+                    audit: None,
+                    mutation: None,
+                },
             );
         }
         Err(fault) => return errored(case, &cell, &fault),
@@ -155,6 +162,7 @@ fn result_of(case: &Case, cell: &Cell, answer: Option<Answer>, assessment: Asses
     result.golden = assessment.golden;
     result.engine = assessment.engine.map(str::to_owned);
     result.audit = assessment.audit;
+    result.mutation = assessment.mutation;
     result.tags.clone_from(&case.tags);
     result.cluster.clone_from(&case.cluster);
     if let Some(answer) = answer {
@@ -199,7 +207,7 @@ mod tests {
                 stop.send(true).unwrap();
             }
             let checks = CheckId::ALL.into_iter().map(CheckResult::passed).collect();
-            Assessment { checks, golden: None, candidate: None, engine: None, audit: None }
+            Assessment { checks, golden: None, candidate: None, engine: None, audit: None, mutation: None }
         }
     }
 

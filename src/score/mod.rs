@@ -11,7 +11,7 @@ mod summary;
 use serde::{Deserialize, Serialize};
 
 pub use self::summary::{Cost, Latency, Price, PromptScore, Tally, Tokens, slices};
-use crate::check::outcome::{Audit, CheckId, CheckResult, Outcome};
+use crate::check::outcome::{Audit, CheckId, CheckResult, MutationScore, Outcome};
 use crate::generate::answers::{ToolCallRecord, Usage};
 use crate::sql::Comparison;
 
@@ -82,6 +82,9 @@ pub struct CaseResult {
     /// What another engine says, where the run asked one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// How many small errors in the golden its tests notice; absent where that was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutation: Option<MutationScore>,
 }
 
 impl CaseResult {
@@ -114,6 +117,7 @@ impl CaseResult {
             finish_reason: None,
             engine: None,
             audit: None,
+            mutation: None,
         }
     }
 

@@ -106,6 +106,8 @@ pub struct PromptScore {
     pub tally: Tally,
     /// Mean score of the judged results.
     pub score: Option<f64>,
+    /// Share of the mutants of goldens that the tests notice, over the results whose tests were measured.
+    pub mutation: Option<f64>,
     /// Tokens, where reported.
     pub tokens: Option<Tokens>,
     /// Cost, where tokens and price are known.
@@ -116,6 +118,13 @@ pub struct PromptScore {
     pub first_failed: IndexMap<CheckId, u64>,
     /// Failed results by the finding classes of their first failed check, commonest first.
     pub failure_classes: IndexMap<String, u64>,
+}
+
+fn mutation(results: &[&CaseResult]) -> Option<f64> {
+    let scores = || results.iter().filter_map(|r| r.mutation.as_ref());
+    let (noticed, all): (u64, u64) =
+        (scores().map(|score| score.noticed).sum(), scores().map(|score| score.mutants).sum());
+    (all > 0).then(|| noticed as f64 / all as f64)
 }
 
 impl PromptScore {
@@ -130,6 +139,7 @@ impl PromptScore {
         Self {
             tally: Tally::of(results.iter().copied()),
             score: (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64),
+            mutation: mutation(results),
             tokens: tokens(&usages),
             cost: price.and_then(|price| cost(&usages, price)),
             latency: latency(results.iter().filter_map(|r| r.latency_ms).collect()),

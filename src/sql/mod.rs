@@ -11,6 +11,8 @@ pub mod explain;
 pub mod facts;
 pub(crate) mod functions;
 pub mod jinja;
+pub mod joins;
+pub mod lineage;
 pub mod lower;
 pub mod model;
 pub mod normalize;

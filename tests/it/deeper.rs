@@ -27,8 +27,12 @@ fn check(report: &Value, case: &str, prompt: &str, name: &str) -> (String, Strin
 }
 
 fn run(harness: &Harness) -> Value {
-    let output = harness.assay(&["run", "--answers", "answers.jsonl", "--out", "out"]);
-    let text = fs_err::read_to_string(harness.path("out/report.json"));
+    run_into(harness, "out", &[])
+}
+
+fn run_into(harness: &Harness, folder: &str, more: &[&str]) -> Value {
+    let output = harness.assay(&[&["run", "--answers", "answers.jsonl", "--out", folder], more].concat());
+    let text = fs_err::read_to_string(harness.path(folder).join("report.json"));
     let text = text.unwrap_or_else(|_| panic!("no report: {}", harness.show(&output)));
     serde_json::from_str(&text).expect("JSON")
 }
@@ -118,6 +122,161 @@ fn rows_say_more_than_that_they_differ() {
     ] {
         assert!(findings.contains(found), "{findings}");
     }
+}
+
+/// What the golden loses too is what the spec accepts; what it keeps a candidate may not lose. Rows are named.
+#[test]
+fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
+    let incremental = |condition: &str| {
+        format!(
+            "{{{{ config(materialized='incremental', unique_key='order_id') }}}}\n\
+             select order_id, status, changed from {SOURCE}\n\
+             {{% if is_incremental() %}}where {condition}{{% endif %}}\n"
+        )
+    };
+    let this = "{{ this }}";
+    let from_mark = incremental(&format!("changed >= (select max(changed) from {this})"));
+    let look_back = incremental(&format!("changed >= (select max(changed) - interval 3 day from {this})"));
+    let plain =
+        format!("{{{{ config(materialized='table') }}}}\nselect order_id, status, changed from {SOURCE}\n");
+    let after_mark = incremental(&format!("changed > (select max(changed) from {this})"));
+    let unseen = incremental(&format!("order_id not in (select order_id from {this})"));
+    let cases = "id,spec,model,golden_sql\n\
+         mark,specs/orders.md,stg_orders,goldens/mark.sql\n\
+         back,specs/orders.md,stg_orders,goldens/back.sql\n\
+         plain,specs/orders.md,stg_orders,goldens/plain.sql\n";
+    let harness = harness(
+        "",
+        cases,
+        &[
+            ("mark", "the_same", from_mark.clone() + "-- again"),
+            ("mark", "looks_back", look_back.clone()),
+            ("mark", "unseen", unseen.clone()),
+            ("mark", "after", after_mark.clone()),
+            ("back", "from_mark", from_mark.clone()),
+            ("plain", "after", after_mark),
+            ("plain", "unseen", unseen),
+            ("plain", "plain", plain.clone() + "-- again"),
+        ],
+    );
+    harness
+        .write(
+            "dbt/shop/seeds/orders.csv",
+            "order_id,status,changed\n1,open,2026-01-01\n2,open,2026-01-02\n3,open,2026-01-05\n4,open,2026-01-06\n\
+             5,open,2026-01-07\n6,open,2026-01-08\n7,closed,2026-01-08\n8,closed,2026-01-09\n",
+        )
+        .write("goldens/mark.sql", from_mark)
+        .write("goldens/back.sql", look_back)
+        .write("goldens/plain.sql", plain);
+    let report = run(&harness);
+    let check = |case: &str, prompt: &str| check(&report, case, prompt, "idempotent");
+    for prompt in ["the_same", "looks_back", "unseen"] {
+        assert_eq!(check("mark", prompt), ("passed".to_owned(), String::new()), "{prompt}: {report:#}");
+    }
+    let when = "after rows of raw.orders arrived late (by `changed`: 1 newer than the high-water mark, 1 at it, 2 older)";
+    let lost = |what: &str| ("failed".to_owned(), format!("late_rows_lost: {when} {what}"));
+    let one = "row that a full build has is missing";
+    let many = "rows that a full build has are missing";
+    assert_eq!(check("mark", "after"), lost(&format!("1 {one}: order_id = 6")));
+    assert_eq!(check("back", "from_mark"), lost(&format!("2 {many}: order_id = 3, order_id = 5")));
+    assert_eq!(check("plain", "after"), lost(&format!("3 {many}: order_id = 3, order_id = 5, order_id = 6")));
+    let not_tried = "late_rows_not_tried: late rows were not tried: no column is found by which the incremental query takes what is new";
+    assert_eq!(check("plain", "unseen"), ("passed".to_owned(), not_tried.to_owned()));
+    assert_eq!(check("plain", "plain").0, "skipped");
+
+    // A project may want it shown only, or not looked at.
+    let settings = fs_err::read_to_string(harness.path("assay.toml")).expect("the settings");
+    for (policy, shown) in [("warn", 1), ("off", 0)] {
+        harness.write("assay.toml", format!("{settings}\n[checks]\nlate_rows = \"{policy}\"\n"));
+        let report = run_into(&harness, policy, &["--case", "back"]);
+        let (outcome, findings) = super::deeper::check(&report, "back", "from_mark", "idempotent");
+        assert_eq!((outcome.as_str(), findings.lines().count()), ("passed", shown), "{policy}: {findings}");
+    }
+}
+
+/// The tests of a candidate are tried on small errors of the golden, whatever its own rows are.
+#[test]
+fn tests_are_held_against_small_errors_in_the_golden() {
+    let harness = harness(
+        "",
+        "id,spec,model,golden_sql\norders,specs/orders.md,stg_orders,goldens/stg_orders.sql\n",
+        &[],
+    );
+    let golden =
+        format!("select order_id, coalesce(status, 'none') as status from {SOURCE} where order_id > 1");
+    let line = |prompt: &str, sql: &str, yaml: &str, tests: &[&str]| {
+        let output = json!({"model_name": "stg_orders", "sql": sql, "schema_yaml": yaml, "tests": tests, "review_notes": ["none"]});
+        json!({"case": "orders", "prompt": prompt, "trial": 0, "output_text": output.to_string()}).to_string()
+    };
+    let strong = [
+        "unique:order_id",
+        "not_null:status",
+        "accepted_values:status[open|none]",
+        "select order_id from {{ ref('stg_orders') }} where order_id <= 1",
+    ];
+    let untested = YAML.replace("        data_tests: [unique]\n", "");
+    let answers = [
+        line("weak", &golden, YAML, &["unique:order_id"]),
+        line("strong", &golden, YAML, &strong),
+        // A wrong model may have right tests.
+        line(
+            "wrong",
+            &format!("select order_id, status from {SOURCE}"),
+            YAML,
+            &["unique:order_id", "not_null:status"],
+        ),
+        // A test that the golden fails says nothing of its errors.
+        line("mistaken", &golden, &untested, &["accepted_values:status[closed]"]),
+        line("untested", &golden, &untested, &[]),
+    ];
+    harness
+        .write("dbt/shop/seeds/orders.csv", "order_id,status\n1,open\n2,\n3,open\n")
+        .write("goldens/stg_orders.sql", &golden)
+        .write("answers.jsonl", answers.join("\n"));
+    let report = run(&harness);
+    let score = |prompt: &str| {
+        let results = report["results"].as_array().expect("results");
+        let result = results.iter().find(|result| result["prompt"] == prompt).expect("a result");
+        result["mutation"].clone()
+    };
+    // COALESCE away, `none` for another word, > for >= or another number, no filter.
+    let (weak, strong) = (score("weak"), score("strong"));
+    assert_eq!(
+        (weak["noticed"].as_u64(), weak["vacuous"].clone()),
+        (Some(0), json!(["unique:order_id"])),
+        "{weak}"
+    );
+    assert_eq!(strong["mutants"], weak["mutants"]);
+    assert!(weak["mutants"].as_u64() >= Some(4), "{weak}");
+    assert!(strong["noticed"].as_u64() >= Some(3), "{strong}");
+    assert_eq!(strong["vacuous"], json!(["unique:order_id"]), "{strong}");
+    assert_eq!(score("wrong")["noticed"], 1, "only COALESCE is noticed: {}", score("wrong"));
+    assert_eq!((score("mistaken"), score("untested")), (Value::Null, Value::Null));
+    let (outcome, findings) = check(&report, "orders", "weak", "tests");
+    assert_eq!(outcome, "passed");
+    let all = weak["mutants"].as_u64().unwrap_or_default();
+    assert!(
+        findings.starts_with(&format!("mutants_missed: the tests notice 0 of {all} small errors in the golden whose rows are others; they miss `")),
+        "{findings}"
+    );
+    assert!(
+        findings.ends_with(&format!(
+            "vacuous_test: this test fails on none of {all} small errors in the golden: unique:order_id"
+        )),
+        "{findings}"
+    );
+    // 5 of 15 and the like: results without a score do not count.
+    let prompts = report["prompts"].as_array().expect("prompts");
+    let of = |name: &str| {
+        prompts.iter().find(|prompt| prompt["name"] == name).expect("a prompt")["mutation"].clone()
+    };
+    assert_eq!((of("weak"), of("untested")), (json!(0.0), Value::Null));
+    // Nothing is tried where nothing is asked for.
+    let settings = fs_err::read_to_string(harness.path("assay.toml")).expect("the settings");
+    harness.write("assay.toml", format!("{settings}\n[checks]\nmutants = 0\n"));
+    let report = run_into(&harness, "without", &[]);
+    let results = report["results"].as_array().expect("results");
+    assert!(results.iter().all(|result| result["mutation"].is_null()), "{report:#}");
 }
 
 /// A golden that fails a test does not tell right from wrong by it, and the report says so.

@@ -253,6 +253,35 @@ fn many_rows_need_an_incremental_model_and_a_failing_draft_is_not_committed() {
     assert!(FILES.iter().all(|path| folder.read(path).is_some()), "{shown}");
 }
 
+/// Without a golden the rows themselves say what to look at: rows that joins multiply, drop or never find, and NULLs.
+#[test]
+fn a_draft_shows_what_its_joins_do() {
+    let sql = "select o.order_id, l.status, sum(o.amount) as total from {{ source('raw', 'orders') }} o \
+               join {{ ref('lines') }} l on l.order_id = o.order_id group by o.order_id, l.status";
+    let folder = Folder::new(answer(&[("sql", sql)]));
+    with_tools(&folder);
+    let spec = folder.read("specs/orders.md").expect("a spec");
+    folder
+        .harness
+        .write(
+            "specs/orders.md",
+            spec.replace("source('raw', 'orders')", "source('raw', 'orders'), ref('lines')")
+                .replace("`status`", "`status`, `total`"),
+        )
+        .write("dbt/shop/seeds/orders.csv", "order_id,amount\n1,10\n2,20\n3,30\n4,40\n")
+        .write("dbt/shop/seeds/lines.csv", "order_id,status\n1,open\n1,open\n2,\n9,open\n");
+    let shown = folder.draft(&[]);
+    for line in [
+        "what is summed or counted of the left side counts more than once: orders is joined with lines on order_id, of which 1 value has several rows: 1 (2 rows)",
+        "rows without a partner are dropped: orders is joined with lines on order_id, 2 values without one: 3, 4",
+        "NULL, of 2 rows: status in 1",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    let text = folder.read(".assay/drafts/stg_orders.md").expect("the text of the pull request");
+    assert!(text.contains("- rows: rows without a partner are dropped: "), "{text}");
+}
+
 /// The tools of all tests, so that none is installed for this folder.
 fn with_tools(folder: &Folder) {
     let tools = tool::tools();

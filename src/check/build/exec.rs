@@ -154,6 +154,7 @@ fn job(compiled: &Compiled, workspace: &Workspace, engines: &Engines, drop: Vec<
         config: locked(&engines.limits),
         drop,
         reverse: Vec::new(),
+        withhold: None,
         create: format!("create {kind} {relation} as (\n{}\n);", compiled.sql),
         relation,
         tests: tests.collect(),

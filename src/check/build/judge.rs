@@ -34,7 +34,7 @@ impl Results {
         let manifest = read(&target.join("manifest.json"), Manifest::parse);
         let mut compiled = BTreeMap::new();
         for node in manifest.iter().flat_map(|manifest| manifest.nodes.values()) {
-            if node.resource_type == "model"
+            if matches!(node.resource_type.as_str(), "model" | "test")
                 && let Some(path) = &node.compiled_path
                 && let Ok(text) = fs_err::read_to_string(project.join(path))
             {
@@ -262,7 +262,17 @@ fn test_outcome(test: &Node, results: &Results) -> TestOutcome {
         Some((Status::Skipped, _)) => Step::skipped("skipped, since the model was not built"),
         Some((_, message)) => Step::failed(of_test_error(message, unit), seconds),
     };
-    TestOutcome { unique_id: test.unique_id.clone(), name, column: test.column_name.clone(), failures, step }
+    let warns = test.config.severity.as_deref().is_some_and(|severity| severity.eq_ignore_ascii_case("warn"));
+    let is_strict = !unit && !warns && test.config.is_usual_test();
+    let sql = results.compiled.get(&test.unique_id).filter(|_| is_strict).cloned();
+    TestOutcome {
+        unique_id: test.unique_id.clone(),
+        name,
+        column: test.column_name.clone(),
+        failures,
+        sql,
+        step,
+    }
 }
 
 /// All tests in one step: the worst of them.

@@ -8,12 +8,16 @@ pub mod columns;
 mod engine;
 mod engines;
 mod exec;
+pub mod join_profile;
 mod judge;
+pub mod late;
+mod late_script;
 pub mod profile;
 mod reversed;
 mod row_script;
 pub mod rows;
 mod template;
+mod vary;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -28,6 +32,8 @@ use crate::dbt::project::Project;
 use crate::dbt::properties::without_model;
 use crate::dbt::style::without_tests;
 use crate::diagnostic::Diagnostic;
+use crate::sql::Schema;
+use crate::sql::schema::{Column, Table};
 use crate::tool::again::Again;
 
 use classify::{Failure, FailureClass};
@@ -146,6 +152,8 @@ pub struct TestOutcome {
     pub column: Option<String>,
     /// Failing rows.
     pub failures: Option<i64>,
+    /// The query that dbt compiled, which finds the failing rows; only of a data test of the model that stops a build when it finds one.
+    pub sql: Option<String>,
     /// How it ended.
     pub step: Step,
 }
@@ -188,6 +196,8 @@ pub struct BuildReport {
 pub struct SecondRun {
     /// How it ended.
     pub run: Step,
+    /// The SQL that dbt compiled for it: the incremental query.
+    pub compiled_sql: Option<String>,
     /// Database after it.
     pub database: PathBuf,
 }
@@ -305,6 +315,22 @@ impl Builder {
             .iter()
             .filter_map(|(id, name)| Some((Relation::of_node(id)?, name.clone())))
             .collect()
+    }
+
+    /// The columns of all relations under the names that dbt's compiled SQL has for them, that of a built model among them.
+    pub fn compiled_schema(&self, report: &BuildReport) -> Schema {
+        let (types, relations) = (self.types(), self.relations());
+        let known = types.iter().filter_map(|(relation, columns)| Some((relations.get(relation)?, columns)));
+        let own = report.relation.iter().map(|relation| (relation, &report.columns));
+        let mut schema = Schema::default();
+        for (relation, columns) in known.chain(own) {
+            let column = |(name, data_type): &(String, String)| {
+                (name.clone(), Column { data_type: data_type.clone(), nullable: true, accepted_values: None })
+            };
+            let table = Table { columns: columns.iter().map(column).collect(), ..Table::default() };
+            schema.tables.insert(plain(relation), table);
+        }
+        schema
     }
 
     /// Models that do not build and tests that fail on the project as it is: unique id and reason. What such a test
@@ -480,27 +506,31 @@ impl Builder {
     }
 
     async fn run_again(&self, request: &BuildRequest, workspace: &Workspace, report: &mut BuildReport) {
-        let failed = |class, message: String| Step::failed(Failure::new(class, message), 0.0);
-        let run = match workspace.keep_database() {
-            Err(error) => failed(FailureClass::Infra, error.to_string()),
+        let again = match workspace.keep_database() {
+            Err(error) => BuildReport::stopped(
+                classify::Gate::Run,
+                Failure::new(FailureClass::Infra, error.to_string()),
+                "",
+            ),
             Ok(first) => {
                 report.database = Some(first);
-                let call = self.call(workspace, "run", request, &[]);
-                let end = self.engines.authority.engine.call(&call).await;
-                let results = judge::Results::read(&workspace.project(), &end);
-                judge::judge(
-                    request,
-                    &end,
-                    &call,
-                    &results,
-                    &[],
-                    &self.template.summary.failed,
-                    self.engines.name(),
-                )
-                .run
+                self.run_once_more(request, workspace).await
             }
         };
-        report.second_run = Some(SecondRun { run, database: workspace.database() });
+        report.second_run = Some(SecondRun {
+            run: again.run,
+            compiled_sql: again.compiled_sql,
+            database: workspace.database(),
+        });
+    }
+
+    /// `dbt run` of the model, in a workspace where it was built before.
+    async fn run_once_more(&self, request: &BuildRequest, workspace: &Workspace) -> BuildReport {
+        let call = self.call(workspace, "run", request, &[]);
+        let end = self.engines.authority.engine.call(&call).await;
+        let results = judge::Results::read(&workspace.project(), &end);
+        let failed = &self.template.summary.failed;
+        judge::judge(request, &end, &call, &results, &[], failed, self.engines.name())
     }
 
     fn call(&self, workspace: &Workspace, command: &str, request: &BuildRequest, more: &[&str]) -> Call {
@@ -526,6 +556,11 @@ impl Builder {
     fn test_path(&self, name: &str) -> PathBuf {
         test_path(&self.project, name)
     }
+}
+
+/// `main.orders` of a catalog as one name in lower case, without quotes.
+fn plain(relation: &str) -> String {
+    relation.replace('"', "").to_lowercase()
 }
 
 fn test_path(project: &Project, name: &str) -> PathBuf {

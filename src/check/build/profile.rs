@@ -22,6 +22,8 @@ pub struct Profile {
     pub has_grain: bool,
     /// Columns that are NULL in every row.
     pub always_null: Vec<String>,
+    /// Columns that are NULL in some rows, not in all, with the number of rows.
+    pub nulls: Vec<(String, u64)>,
     /// Columns that hold personal data, as what, and in how many rows.
     pub personal: Vec<(String, String, u64)>,
 }
@@ -60,6 +62,7 @@ impl Duckdb {
                 "rows" => profile.rows = line.n,
                 "repeats" => profile.repeated.add(line),
                 "filled" if line.n == 0 => profile.always_null.push(line.name),
+                "filled" if line.n < profile.rows => profile.nulls.push((line.name, profile.rows - line.n)),
                 "values" if line.n > 0 && line.n == line.m => {
                     profile.personal.push((line.name, line.kind, line.n));
                 }

@@ -42,6 +42,7 @@ impl Builder {
                 config: locked(&self.engines.limits),
                 drop: vec![relation.clone()],
                 reverse: reverse.clone(),
+                withhold: None,
                 create: format!("create table {relation} as (\n{sql}\n);"),
                 relation: relation.clone(),
                 tests: Vec::new(),

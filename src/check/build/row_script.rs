@@ -72,18 +72,21 @@ pub(super) fn script(
     out
 }
 
-fn list(positions: &[usize], each: impl Fn(usize) -> String) -> String {
+pub(super) fn list(positions: &[usize], each: impl Fn(usize) -> String) -> String {
     positions.iter().map(|position| each(*position)).collect::<Vec<_>>().join(", ")
 }
 
-fn conjunction(positions: &[usize], each: impl Fn(usize) -> String) -> String {
+pub(super) fn conjunction(positions: &[usize], each: impl Fn(usize) -> String) -> String {
     match positions.is_empty() {
         true => "true".into(),
         false => positions.iter().map(|position| each(*position)).collect::<Vec<_>>().join(" AND "),
     }
 }
 
-fn select_list<'a>(columns: &'a [SharedColumn], name: impl Fn(&'a SharedColumn) -> &'a String) -> String {
+pub(super) fn select_list<'a>(
+    columns: &'a [SharedColumn],
+    name: impl Fn(&'a SharedColumn) -> &'a String,
+) -> String {
     if columns.is_empty() {
         return "1 AS c0".into();
     }
@@ -95,7 +98,7 @@ fn select_list<'a>(columns: &'a [SharedColumn], name: impl Fn(&'a SharedColumn) 
 }
 
 /// Two float cells that count as equal; infinities and NaN are equal to themselves.
-fn close(a: &str, b: &str, tolerance: f64) -> String {
+pub(super) fn close(a: &str, b: &str, tolerance: f64) -> String {
     format!(
         "({a} IS NOT DISTINCT FROM {b} OR (isfinite({a}) AND isfinite({b}) AND abs({a} - {b}) <= {tolerance:e} * greatest(1, abs({a}), abs({b}))))"
     )
@@ -121,7 +124,7 @@ fn take_out_close_pairs(floats: &[usize], exact: &[usize], tolerance: f64) -> St
 }
 
 /// Positions of the key columns, when all of them are shared.
-fn key_positions(pairing: &Pairing, key: &[String]) -> Option<Vec<usize>> {
+pub(super) fn key_positions(pairing: &Pairing, key: &[String]) -> Option<Vec<usize>> {
     if key.is_empty() {
         return None;
     }

@@ -275,8 +275,21 @@ impl Duckdb {
         Ok(comparison)
     }
 
-    /// Runs a script on files that it may attach, and nothing else.
+    /// Runs a script on files that it may read, and nothing else.
     pub(super) async fn ask(&self, files: &[&Path], script: &str) -> Result<Answer, String> {
+        self.execute(files, script, Access { read: folders(files), ..Access::default() }).await
+    }
+
+    /// Runs a script on files that it may write, and nothing else.
+    pub(super) async fn change(&self, files: &[&Path], script: &str) -> Result<(), String> {
+        let access = Access { write: folders(files), ..Access::default() };
+        match self.execute(files, script, access).await?.fault {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    async fn execute(&self, files: &[&Path], script: &str, access: Access) -> Result<Answer, String> {
         let mut allowed = Vec::new();
         for file in files {
             let path = file.display().to_string();
@@ -291,10 +304,7 @@ impl Duckdb {
             allowed.join(", ")
         );
         let _permit = self.free.acquire().await;
-        let program = self
-            .program(true)
-            .stdin(format!("{prelude}{script}"))
-            .sandboxed(Access { read: folders(files), ..Access::default() });
+        let program = self.program(true).stdin(format!("{prelude}{script}")).sandboxed(access);
         let finished = self.run(&program).await?;
         match (finished.killed, finished.signal) {
             (Some(reason), _) => return Err(format!("stopped: {reason:?}")),

@@ -153,12 +153,10 @@ fn screen(drafted: &Drafted) -> String {
         });
         let first = findings.next().unwrap_or_default();
         out.push_str(&line(result.check.name(), result.outcome, result.seconds, &first));
-        if result.outcome != Outcome::Skipped {
-            findings.take(SHOWN - 1).for_each(|finding| out.push_str(&indented(&finding)));
-            let more = result.findings.len().saturating_sub(SHOWN);
-            if more > 0 {
-                out.push_str(&indented(&format!("and {more} more")));
-            }
+        findings.take(SHOWN - 1).for_each(|finding| out.push_str(&indented(&finding)));
+        let more = result.findings.len().saturating_sub(SHOWN);
+        if more > 0 {
+            out.push_str(&indented(&format!("and {more} more")));
         }
     }
     out.push('\n');
@@ -199,8 +197,8 @@ fn line(name: &str, outcome: Outcome, seconds: f64, finding: &str) -> String {
         Outcome::Errored => ("errored", Style::new().yellow()),
     };
     let seconds = if seconds > 0.0 { format!("{seconds:.2} s") } else { String::new() };
-    let finding = if outcome == Outcome::Passed && name != "fix" { String::new() } else { one_line(finding) };
-    let text = format!("  {} {name:<15} {seconds:>8}  {finding}", style.apply_to(format!("{word:<7}")));
+    let word = style.apply_to(format!("{word:<7}"));
+    let text = format!("  {word} {name:<15} {seconds:>8}  {}", one_line(finding));
     format!("{}\n", text.trim_end())
 }
 

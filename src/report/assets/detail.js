@@ -147,6 +147,7 @@ function usage(result) {
   add("ended by", result.finish);
   add("built by", result.engine);
   if (result.audit) add("audited by", audited(result.audit));
+  if (result.mutation) add("mutants noticed", `${result.mutation.noticed} of ${result.mutation.mutants}`);
   if (result.score != null) add("score", result.score.toFixed(2));
   return rows.length ? section("Answer", h("dl", { class: "kv" }, rows)) : null;
 }

@@ -77,6 +77,7 @@ fn result(result: &CaseResult, case: Option<&CaseInfo>, texts: &mut Texts) -> Va
         "finish": result.finish_reason,
         "engine": result.engine,
         "audit": result.audit,
+        "mutation": result.mutation,
         "tools": result.tool_calls,
         "notes": result.review_notes,
         "tags": result.tags,

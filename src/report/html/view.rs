@@ -61,6 +61,7 @@ struct PromptRow {
     bar: Option<Bar>,
     bounds: Option<String>,
     score: String,
+    mutation: String,
     cost: String,
     tokens: String,
     latency: String,
@@ -256,6 +257,7 @@ fn prompt_row(index: usize, p: &PromptSummary) -> PromptRow {
         bar: percent_of(p.interval, p.pass_rate, 0.0, 1.0),
         bounds: p.bounds.map(|b| words::percent_interval(Some(b))),
         score: p.score.map_or_else(dash, |s| format!("{s:.2}")),
+        mutation: words::percent(p.mutation),
         cost: p.cost.map_or_else(dash, |c| words::usd_each(&c)),
         tokens: p.tokens.map_or_else(dash, |t| words::tokens_each(&t)),
         latency: p.latency.map_or_else(dash, |l| {

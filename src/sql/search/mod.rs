@@ -27,6 +27,7 @@ mod values;
 use std::collections::BTreeMap;
 
 pub use machine::{Search, Step};
+pub use mutants::mutants;
 
 /// What a search is given besides the queries and the schema.
 #[derive(Debug, Clone, Default)]

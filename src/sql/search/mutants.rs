@@ -10,7 +10,7 @@ use sqlparser::ast::{
 };
 
 /// Up to `most` mutants, spread over the query; texts, all different from the query's own.
-pub(super) fn mutants(query: &Query, most: usize) -> Vec<String> {
+pub fn mutants(query: &Query, most: usize) -> Vec<String> {
     let mut counter = Mutator { target: usize::MAX, sites: 0 };
     let _ = query.clone().visit(&mut counter);
     let sites = counter.sites;

@@ -83,9 +83,9 @@ pub(in super::super) struct Compiled {
 impl Compiled {
     /// As a manifest that holds nothing else, with compiled SQL by unique id, and the paths of the singular tests.
     pub(super) fn into_manifest(self) -> (Manifest, BTreeMap<String, String>, Vec<String>) {
-        let texts = BTreeMap::from([(self.model.unique_id.clone(), self.sql)]);
-        let nodes = self.tests.into_iter().map(|(node, _)| node).chain([self.model]);
-        let nodes = nodes.map(|node| (node.unique_id.clone(), node)).collect();
+        let all = self.tests.into_iter().chain([(self.model, self.sql)]);
+        let (nodes, texts) =
+            all.map(|(node, sql)| ((node.unique_id.clone(), node.clone()), (node.unique_id, sql))).unzip();
         (Manifest { nodes, ..Manifest::default() }, texts, self.singular)
     }
 }
