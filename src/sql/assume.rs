@@ -2,7 +2,7 @@
 //! needs their columns, and its verdict lists what was assumed.
 
 use super::facts::FactSet;
-use super::lower::lower;
+use super::lower::{STAR, lower};
 use super::parse::parse_query;
 use super::relations::relations;
 use super::schema::{Column, Schema, Table};
@@ -30,6 +30,9 @@ pub fn with_assumed_columns(queries: &[&str], schema: &Schema, dialect: Dialect)
     for sql in queries {
         let (arena, _) = lower(&parse_query(sql, dialect).ok()?, schema, &FactSet::none(), dialect).ok()?;
         for (table, column) in used_of_open_tables(&arena) {
+            if column == STAR {
+                return None;
+            }
             let key = assumed.table(table)?.0.to_owned();
             let columns = &mut assumed.tables.get_mut(&key)?.columns;
             columns
@@ -41,7 +44,7 @@ pub fn with_assumed_columns(queries: &[&str], schema: &Schema, dialect: Dialect)
 }
 
 fn used_of_open_tables(arena: &Arena) -> impl Iterator<Item = (&str, &str)> {
-    arena.tables.iter().filter(|table| table.open).flat_map(move |table| {
+    arena.tables.iter().filter(|table| table.open && !table.made).flat_map(move |table| {
         let column = |name| arena.text(name).trim_start_matches('"');
         table.columns.iter().map(move |(name, _)| (arena.text(table.name), column(*name)))
     })

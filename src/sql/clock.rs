@@ -78,6 +78,7 @@ pub(crate) fn volatile(name: &str) -> bool {
             | "setseed"
             | "uuidv4"
             | "uuidv7"
+            | "using_sample"
             | "seq1"
             | "seq2"
             | "seq4"

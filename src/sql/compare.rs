@@ -9,7 +9,7 @@ use super::algebra::map::inner_blocks;
 use super::algebra::{Arena, CmpOp, Col, Node, Query};
 use super::canon::{Canonical, canonical};
 use super::facts::{Fact, FactSet};
-use super::lower::{BindFault, lower};
+use super::lower::{BindFault, STAR, lower};
 use super::normalize::{normalize, open_choices};
 use super::parse::{ParseFault, parse_query, parse_tokens, tokens};
 use super::schema::Table;
@@ -194,6 +194,9 @@ fn shape(a: &NormalForm, b: &NormalForm, options: &Options) -> Option<Comparison
         names
     };
     let (golden, candidate) = (names(a), names(b));
+    if golden != candidate && golden.iter().chain(&candidate).any(|name| name == STAR) {
+        return Some(unknown(Method::Shape, "a * stands for columns that are not known"));
+    }
     match options.contract {
         Contract::Position => {
             if golden.len() != candidate.len() {

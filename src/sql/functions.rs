@@ -233,6 +233,12 @@ pub(crate) fn aggregate(name: &str) -> bool {
             | "st_centroid_agg"
             | "histogram_numeric"
             | "xmlagg"
+            | "approximate_count"
+            | "approximate_percentile_disc"
+            | "hll"
+            | "hll_count.init"
+            | "hll_count.merge"
+            | "hll_count.merge_partial"
     )
 }
 

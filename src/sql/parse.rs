@@ -9,6 +9,7 @@
 
 mod balance;
 mod dialects;
+mod duckdb;
 mod idioms;
 mod prepass;
 #[cfg(test)]
@@ -99,6 +100,8 @@ pub fn parse(sql: &str, dialect: Dialect) -> Result<Parsed, ParseFault> {
 /// # Errors
 /// See [`ParseFault`].
 pub fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>, dialect: Dialect) -> Result<Parsed, ParseFault> {
+    // Before, because what is mended is looked for between brackets; after, because some comes back longer.
+    check_size(&tokens)?;
     let tokens = prepass::mend(sql, tokens, dialect)?;
     check_size(&tokens)?;
     let trailing_semicolon =

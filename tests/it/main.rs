@@ -14,6 +14,7 @@ mod explain;
 mod fault_server;
 mod generate;
 mod harness;
+mod idioms;
 mod kills;
 mod reading;
 mod report;

@@ -68,14 +68,18 @@ pub struct ColInfo {
 /// A table of the schema, as far as the query needs it.
 #[derive(Debug, Clone)]
 pub struct TableInfo {
-    /// Folded name.
+    /// Folded name, as the schema has it.
     pub name: Sym,
+    /// Folded name, as the query has it where that says more: tables are the same where these are.
+    pub written: Sym,
     /// Folded names and types of the columns, in order.
     pub columns: Vec<(Sym, Type)>,
     /// The columns are not known: any name is taken to exist.
     pub open: bool,
     /// Declared facts that may be used.
     pub facts: TableFacts,
+    /// No table of the schema: rows that an operator without rules makes, named by what it is made of.
+    pub made: bool,
 }
 
 /// One read of a table: the columns that are used so far.
@@ -110,6 +114,8 @@ pub struct Arena {
     pub derived: ColSet,
     /// Declared facts that a rule made use of, by index.
     pub used_facts: std::collections::BTreeSet<usize>,
+    /// What the inputs of made tables leave open (ties).
+    pub open_choices: std::collections::BTreeSet<String>,
 }
 
 impl Arena {
@@ -130,6 +136,7 @@ impl Arena {
             overflow: false,
             derived: ColSet::default(),
             used_facts: std::collections::BTreeSet::new(),
+            open_choices: std::collections::BTreeSet::new(),
         }
     }
 

@@ -120,6 +120,9 @@ impl Printer<'_> {
         let body = match source {
             Source::Scan(scan) => {
                 let table = self.arena.table_of(*scan);
+                if table.made {
+                    return None;
+                }
                 let items: Vec<String> = self
                     .arena
                     .scan(*scan)

@@ -279,7 +279,7 @@ impl<'a> Colours<'a> {
                     let name = self.arena.text(self.arena.col(*col).name);
                     self.set(*col, text_hash(name));
                 }
-                text_hash(self.arena.text(self.arena.table_of(*scan).name))
+                text_hash(self.arena.text(self.arena.table_of(*scan).written))
             }
             Source::Values(values) => {
                 let rows: Vec<Vec<u64>> =

@@ -173,7 +173,7 @@ impl<'a> Writer<'a> {
             Source::Scan(scan) => {
                 let number = self.number();
                 out.push(b'T');
-                self.sym(self.arena.table_of(*scan).name, out);
+                self.sym(self.arena.table_of(*scan).written, out);
                 for (_, col) in &self.arena.scan(*scan).cols {
                     self.label(*col, Label::Named(number, self.arena.col(*col).name));
                 }

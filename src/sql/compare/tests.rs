@@ -43,6 +43,25 @@ fn aliases_ctes_and_order_of_joins_do_not_matter() {
 }
 
 #[test]
+fn a_schema_in_front_tells_relations_apart() {
+    let of = |name: &str| format!("select order_id from {name} where status = 'paid'");
+    let proved = |a: &str, b: &str| verdict(&of(a), &format!("{} and true", of(b))).0 == Verdict::Equivalent;
+    assert!(proved("orders", "main.orders") && proved("dev.raw.orders", "DEV.raw.Orders"));
+    assert!(!proved("dev.raw.orders", "dev.staging.orders") && !proved("orders", "staging.orders"));
+    // Beside each other they are two tables, of which neither is joined to itself.
+    let both =
+        |a: &str, b: &str| format!("select x.order_id from {a} x join {b} y on x.order_id = y.order_id");
+    assert_eq!(
+        verdict(&both("dev.raw.orders", "dev.staging.orders"), "select order_id from dev.raw.orders").0,
+        Verdict::Unknown
+    );
+    assert_eq!(
+        verdict(&both("dev.raw.orders", "dev.raw.orders"), "select order_id from dev.raw.orders").0,
+        Verdict::Equivalent
+    );
+}
+
+#[test]
 fn a_changed_literal_is_never_equal() {
     let a = "select order_id from orders where status = 'paid'";
     assert_eq!(verdict(a, "select order_id from orders where status = 'Paid'").0, Verdict::Unknown);

@@ -1,8 +1,8 @@
 //! Grouping.
 
 use super::super::algebra::map::Substitution;
-use super::super::algebra::{Aggregate, Block, Col, ExprId, Source};
-use super::{BindFault, Lowerer, Result};
+use super::super::algebra::{Aggregate, Block, Col, ColSet, ExprId, Source};
+use super::{BindFault, Lowerer, Result, STAR};
 
 impl Lowerer<'_> {
     /// Wraps a block into a grouping; the expressions `above` are rewritten to read keys and aggregates.
@@ -29,13 +29,24 @@ impl Lowerer<'_> {
         }
         for expr in above {
             *expr = replaced.apply(&mut self.arena, *expr);
-            let used = self.arena.columns_of(*expr);
-            if let Some(col) = used.iter().find(|col| own.contains(*col)) {
-                let name = self.arena.text(self.arena.col(col).name).to_owned();
-                return Err(BindFault::NotGrouped { name });
-            }
+            self.grouped(*expr, &own)?;
         }
         let source = Source::Aggregate(Box::new(Aggregate { input, keys, aggs, scalar }));
         Ok(Block { sources: vec![source], ..Block::default() })
+    }
+
+    /// Refuses an expression above a grouping that still reads its rows.
+    pub(super) fn grouped(&self, expr: ExprId, rows: &ColSet) -> Result<()> {
+        let used = self.arena.columns_of(expr);
+        match used.iter().find(|col| rows.contains(*col)) {
+            Some(col) => {
+                let name = self.arena.text(self.arena.col(col).name);
+                if name == STAR {
+                    return Err(BindFault::unsupported("* of columns that are not known beside GROUP BY"));
+                }
+                Err(BindFault::NotGrouped { name: name.to_owned() })
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -7,7 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::super::Dialect;
-use super::super::algebra::{AggCall, Const, ExprId, Frame, FrameBound, Node, OrderKey, WindowCall};
+use super::super::algebra::{AggCall, Const, ExprId, Frame, FrameBound, Node, OrderKey, Sym, WindowCall};
 use super::super::functions::{self, MakesRows};
 use super::super::types::Type;
 use super::select::frame_or_default;
@@ -58,6 +58,11 @@ impl<'a> Lowerer<'a> {
                         }
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(Argument::Expr(expr)),
                         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => {}
+                        FunctionArg::Unnamed(FunctionArgExpr::Wildcard)
+                            if name != "columns" && !functions::aggregate(&name) =>
+                        {
+                            args.push(Argument::Star);
+                        }
                         FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
                             args.push(Argument::Named(self.fold(name), expr));
                         }
@@ -89,8 +94,28 @@ impl<'a> Lowerer<'a> {
             return Err(BindFault::unsupported(format!("{name} without OVER")));
         }
         if functions::aggregate(&name) {
-            if limit.is_some() || ignore_nulls || name.starts_with("grouping") {
-                return Err(BindFault::unsupported(format!("a clause inside {name}")));
+            if name.starts_with("grouping") {
+                let plain = !distinct && function.filter.is_none() && order_items.is_empty();
+                let asked = self.arguments(&args)?;
+                if !plain || asked.is_empty() || asked.len() > 60 {
+                    return Err(BindFault::unsupported("this call of GROUPING"));
+                }
+                return self.grouping_call(asked);
+            }
+            if limit.is_some() || ignore_nulls {
+                // What it takes of which rows is part of what it is.
+                let count = limit.map(|e| self.expr(e)).transpose()?;
+                if count.is_some_and(|count| self.arena.as_const(count).is_none()) {
+                    return Err(BindFault::unsupported(format!("a clause inside {name}")));
+                }
+                let nulls = if ignore_nulls { " ignore nulls" } else { "" };
+                let number = match count.and_then(|count| self.arena.as_const(count)) {
+                    Some(Const::Int(number)) => format!(" limit {number}"),
+                    Some(_) => return Err(BindFault::unsupported(format!("a clause inside {name}"))),
+                    None => String::new(),
+                };
+                let name = format!("{name}{nulls}{number}");
+                return self.aggregate_call(&name, &args, distinct, function.filter.as_deref(), &order_items);
             }
             return self.aggregate_call(&name, &args, distinct, function.filter.as_deref(), &order_items);
         }
@@ -102,7 +127,8 @@ impl<'a> Lowerer<'a> {
         match functions::makes_rows(&name, self.dialect) {
             Some(MakesRows::One) if args.len() == 1 || !matches!(name.as_str(), "unnest" | "explode") => {
                 let args = self.arguments(&args)?;
-                return self.add_rows(if name == "explode" { "unnest" } else { &name }, args);
+                let name = if name == "explode" { "unnest" } else { &name };
+                return Ok(self.add_rows(name, args, 1)?[0]);
             }
             Some(_) => return Err(BindFault::unsupported(format!("{name} in an expression"))),
             None => {}
@@ -111,7 +137,21 @@ impl<'a> Lowerer<'a> {
             return Err(BindFault::unsupported(format!("the aggregate {name}")));
         }
         let args = self.arguments(&args)?;
+        if name == "positional_reference" {
+            return self.column_at(args.first().and_then(|e| self.arena.as_const(*e)));
+        }
         Ok(self.scalar_call(&name, &args))
+    }
+
+    /// The column at a position of FROM, from 1.
+    pub(super) fn column_at(&mut self, position: Option<Const>) -> Result<ExprId> {
+        let columns = self.star(None)?;
+        self.closed(&columns, "a position")?;
+        let found = match position {
+            Some(Const::Int(number)) => usize::try_from(number - 1).ok().and_then(|at| columns.get(at)),
+            _ => None,
+        };
+        found.map(|(_, e)| *e).ok_or_else(|| BindFault::unsupported("a position out of range"))
     }
 
     /// Whether the argument at this place of so many is a date part and not a column: it stands where the dialect wants
@@ -135,18 +175,66 @@ impl<'a> Lowerer<'a> {
     }
 
     fn arguments(&mut self, args: &[Argument<'a>]) -> Result<Vec<ExprId>> {
-        args.iter()
-            .map(|arg| match arg {
-                Argument::Expr(expr) => self.expr(expr),
-                Argument::Part(part) => Ok(self.text_const(part)),
+        let mut lowered = Vec::with_capacity(args.len());
+        for arg in args {
+            match arg {
+                Argument::Expr(expr) => lowered.push(self.expr(expr)?),
+                Argument::Part(part) => lowered.push(self.text_const(part)),
+                Argument::Star => {
+                    for (name, value) in self.star(None)? {
+                        let name = self.arena.constant(Const::Text(name));
+                        lowered.push(self.arena.call("named_argument", &[name, value]));
+                    }
+                }
                 Argument::Named(name, expr) => {
                     let value = self.expr(expr)?;
                     let name = self.arena.sym(name);
                     let name = self.arena.constant(Const::Text(name));
-                    Ok(self.arena.call("named_argument", &[name, value]))
+                    lowered.push(self.arena.call("named_argument", &[name, value]));
                 }
-            })
-            .collect()
+            }
+        }
+        Ok(lowered)
+    }
+
+    /// GROUPING of these keys, which gets its value from each set of keys.
+    fn grouping_call(&mut self, asked: Vec<ExprId>) -> Result<ExprId> {
+        let name = self.arena.sym("grouping");
+        let col = self.arena.new_col(name, Type::Int(64), false);
+        match self.scopes.last_mut() {
+            Some(scope) if !scope.lambda => scope.grouping_calls.push((col, asked)),
+            _ => return Err(BindFault::unsupported("GROUPING here")),
+        }
+        Ok(self.arena.column(col))
+    }
+
+    /// A function of the select list whose rows have several columns.
+    pub(super) fn rows_of_several(
+        &mut self,
+        function: &'a Function,
+        names: &[String],
+    ) -> Result<Vec<(Sym, ExprId)>> {
+        let name = self.last_part(&function.name)?;
+        let FunctionArguments::List(list) = &function.args else {
+            return Err(BindFault::unsupported(format!("{name} with several names")));
+        };
+        let plain = list.clauses.is_empty()
+            && list.duplicate_treatment.is_none()
+            && function.over.is_none()
+            && function.filter.is_none()
+            && function.within_group.is_empty();
+        if !plain || functions::makes_rows(&name, self.dialect).is_none() {
+            return Err(BindFault::unsupported(format!("{name} with several names")));
+        }
+        let mut args = Vec::with_capacity(list.args.len());
+        for arg in &list.args {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(self.expr(expr)?),
+                _ => return Err(BindFault::unsupported(format!("an argument of {name}"))),
+            }
+        }
+        let columns = self.add_rows(&name, args, names.len())?;
+        Ok(names.iter().map(|name| self.arena.sym(name)).zip(columns).collect())
     }
 
     /// A scalar function by its folded name, synonyms and date parts resolved.
@@ -343,5 +431,7 @@ enum Argument<'a> {
     Expr(&'a Expr),
     /// A date part as a bare word: what the dialect says, the text of it says as well.
     Part(String),
+    /// Every column, by name.
+    Star,
     Named(String, &'a Expr),
 }

@@ -108,10 +108,7 @@ impl<'a> Lowerer<'a> {
                     if left.len() != right.len() {
                         return Err(BindFault::unsupported("rows of different length"));
                     }
-                    if left.len() > 1 {
-                        return Err(BindFault::unsupported("a list of rows"));
-                    }
-                    any.push(self.arena.cmp(CmpOp::Eq, left[0], right[0]));
+                    any.push(self.equal_rows(&left, &right));
                 }
                 let found = self.arena.or(&any);
                 Ok(self.negated(found, *negated))
@@ -152,8 +149,46 @@ impl<'a> Lowerer<'a> {
                     let sub = self.arena.new_sub(Sub { block: query.block, outputs });
                     Ok(self.arena.in_sub(&left, sub))
                 }
-                _ => Err(BindFault::unsupported("ANY")),
+                Expr::Array(array) => {
+                    let left = self.expr(left)?;
+                    let mut any = Vec::with_capacity(array.elem.len());
+                    for item in &array.elem {
+                        let right = self.expr(item)?;
+                        any.push(self.arena.cmp(CmpOp::Eq, left, right));
+                    }
+                    Ok(self.arena.or(&any))
+                }
+                list => {
+                    let args = [self.expr(left)?, self.expr(list)?];
+                    Ok(self.arena.call("= any", &args))
+                }
             },
+            Expr::AnyOp { left, compare_op, right, .. } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+                let args = [self.expr(left)?, self.expr(right)?];
+                Ok(self.arena.call(&format!("{compare_op} any"), &args))
+            }
+            Expr::AllOp { left, compare_op, right } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+                let args = [self.expr(left)?, self.expr(right)?];
+                Ok(self.arena.call(&format!("{compare_op} all"), &args))
+            }
+            Expr::InUnnest { expr, array_expr, negated } => {
+                let left = self.expr(expr)?;
+                let found = match array_expr.as_ref() {
+                    Expr::Array(array) => {
+                        let mut any = Vec::with_capacity(array.elem.len());
+                        for item in &array.elem {
+                            let right = self.expr(item)?;
+                            any.push(self.arena.cmp(CmpOp::Eq, left, right));
+                        }
+                        self.arena.or(&any)
+                    }
+                    list => {
+                        let list = self.expr(list)?;
+                        self.arena.call("in unnest", &[left, list])
+                    }
+                };
+                Ok(self.negated(found, *negated))
+            }
             Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match right.as_ref() {
                 Expr::Subquery(subquery) => {
                     let left = vec![self.expr(left)?];
@@ -190,7 +225,40 @@ impl<'a> Lowerer<'a> {
                 let attempt = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
                 Ok(self.arena.cast(inner, Type::of(data_type, self.dialect), written, attempt))
             }
+            Expr::Cast { kind, expr, data_type, format: Some(format) } => {
+                let inner = self.expr(expr)?;
+                let name = format!("{kind:?} as {data_type} format {format}").to_ascii_lowercase();
+                Ok(self.arena.call(&name, &[inner]))
+            }
+            Expr::Lambda(lambda) => self.lambda(lambda),
+            Expr::Struct { values, fields } => self.structure(values, fields),
+            Expr::Map(map) => {
+                let mut args = Vec::with_capacity(map.entries.len() * 2);
+                for entry in &map.entries {
+                    args.push(self.expr(&entry.key)?);
+                    args.push(self.expr(&entry.value)?);
+                }
+                Ok(self.arena.call("map literal", &args))
+            }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let mut args = vec![self.expr(expr)?, self.expr(overlay_what)?, self.expr(overlay_from)?];
+                args.extend(overlay_for.iter().map(|e| self.expr(e)).collect::<Result<Vec<_>>>()?);
+                Ok(self.arena.call("overlay", &args))
+            }
             Expr::Function(function) => self.function(function),
+            Expr::Like { negated: false, any: true, expr, pattern, escape_char } => {
+                self.any_pattern("like", expr, pattern, escape_char.as_deref())
+            }
+            Expr::ILike { negated: false, any: true, expr, pattern, escape_char } => {
+                self.any_pattern("ilike", expr, pattern, escape_char.as_deref())
+            }
+            Expr::Convert { is_try, expr, data_type: Some(data_type), charset: None, styles, .. }
+                if styles.is_empty() =>
+            {
+                let inner = self.expr(expr)?;
+                let written = self.arena.sym(&data_type.to_string().to_ascii_lowercase());
+                Ok(self.arena.cast(inner, Type::of(data_type, self.dialect), written, *is_try))
+            }
             Expr::Like { negated, any: false, expr, pattern, escape_char } => {
                 self.pattern("like", *negated, expr, pattern, escape_char.as_deref())
             }
@@ -290,6 +358,20 @@ impl<'a> Lowerer<'a> {
                             let index = self.expr(index)?;
                             self.arena.call("[]", &[value, index])
                         }
+                        sqlparser::ast::AccessExpr::Subscript(Subscript::Slice {
+                            lower_bound,
+                            upper_bound,
+                            stride,
+                        }) => {
+                            let bounds = [lower_bound, upper_bound, stride];
+                            let mut args = vec![value];
+                            let mut name = "slice".to_owned();
+                            for bound in bounds {
+                                name.push_str(if bound.is_some() { " x" } else { " -" });
+                                args.extend(bound.iter().map(|e| self.expr(e)).collect::<Result<Vec<_>>>()?);
+                            }
+                            self.arena.call(&name, &args)
+                        }
                         _ => return Err(BindFault::unsupported("this access to a part of a value")),
                     };
                 }
@@ -301,6 +383,37 @@ impl<'a> Lowerer<'a> {
             }
             _ => Err(BindFault::unsupported(expr_name(expr))),
         }
+    }
+
+    /// `x LIKE ANY (a, b)`: one of them.
+    fn any_pattern(
+        &mut self,
+        name: &str,
+        expr: &'a Expr,
+        patterns: &'a Expr,
+        escape: Option<&'a Expr>,
+    ) -> Result<ExprId> {
+        let list: Vec<&Expr> = match patterns {
+            Expr::Tuple(items) => items.iter().collect(),
+            Expr::Nested(one) if !matches!(one.as_ref(), Expr::Array(_) | Expr::Subquery(_)) => vec![one],
+            _ => return Err(BindFault::unsupported("LIKE ANY of a list")),
+        };
+        let mut any = Vec::with_capacity(list.len());
+        for pattern in list {
+            any.push(self.pattern(name, false, expr, pattern, escape)?);
+        }
+        Ok(self.arena.or(&any))
+    }
+
+    /// Whether two rows of one length are equal.
+    fn equal_rows(&mut self, a: &[ExprId], b: &[ExprId]) -> ExprId {
+        if a.len() > 1 && matches!(self.dialect, super::Dialect::DuckDb | super::Dialect::Generic) {
+            // Values of their own, in which NULL equals NULL.
+            let (a, b) = (self.arena.call("row", a), self.arena.call("row", b));
+            return self.arena.cmp(CmpOp::Eq, a, b);
+        }
+        let each: Vec<ExprId> = a.iter().zip(b).map(|(a, b)| self.arena.cmp(CmpOp::Eq, *a, *b)).collect();
+        self.arena.and(&each)
     }
 
     fn negated(&mut self, expr: ExprId, negated: bool) -> ExprId {
@@ -332,16 +445,32 @@ impl<'a> Lowerer<'a> {
         Ok(self.negated(found, negated))
     }
 
-    fn compound(&mut self, parts: &[sqlparser::ast::Ident]) -> Result<ExprId> {
+    pub(super) fn compound(&mut self, parts: &[sqlparser::ast::Ident]) -> Result<ExprId> {
         let folded: Vec<String> = parts.iter().map(|ident| self.fold(ident)).collect();
         let written = parts.iter().map(|ident| ident.value.as_str()).collect::<Vec<_>>().join(".");
         let [qualifier @ .., name] = folded.as_slice() else {
             return Err(BindFault::unsupported("an empty name"));
         };
+        if self.is_parameter(&folded[0]) {
+            // A table of that name would be a second way to read it.
+            if self
+                .scopes
+                .iter()
+                .any(|scope| scope.entries.iter().any(|entry| entry.names.last() == folded.first()))
+            {
+                return Err(BindFault::unsupported(format!("{written} in a lambda")));
+            }
+            return self.field(&folded, &written);
+        }
         if let Some(found) = self.resolve_qualified(qualifier, name, &written)? {
             return Ok(found);
         }
-        // Not a table: a field of a column.
+        self.field(&folded, &written)
+    }
+
+    /// Not a table: a field of a column.
+    fn field(&mut self, folded: &[String], written: &str) -> Result<ExprId> {
+        let written = written.to_owned();
         let mut value = match self.resolve(&folded[0], &written) {
             Ok(value) => value,
             Err(BindFault::MissingColumn { .. }) => {
@@ -366,6 +495,13 @@ impl<'a> Lowerer<'a> {
             Value::DollarQuotedString(text) => Const::Text(self.arena.sym(&text.value)),
             Value::DoubleQuotedString(text) if self.dialect == super::Dialect::BigQuery => {
                 Const::Text(self.arena.sym(text))
+            }
+            Value::Placeholder(text)
+                if self.dialect == super::Dialect::Snowflake
+                    && text.strip_prefix('$').is_some_and(|n| n.parse::<u16>().is_ok()) =>
+            {
+                let number = text.strip_prefix('$').and_then(|n| n.parse().ok());
+                return self.column_at(number.map(Const::Int));
             }
             Value::Placeholder(text) => {
                 return Err(BindFault::unsupported(format!("the placeholder {text}")));
@@ -395,6 +531,14 @@ impl<'a> Lowerer<'a> {
     }
 
     fn interval(&mut self, interval: &'a sqlparser::ast::Interval) -> Result<ExprId> {
+        if let (Some(first), Some(last)) = (&interval.leading_field, &interval.last_field)
+            && interval.leading_precision.is_none()
+            && interval.fractional_seconds_precision.is_none()
+        {
+            let value = self.expr(&interval.value)?;
+            let name = format!("interval {} to {}", field_name(first), field_name(last));
+            return Ok(self.arena.call(&name, &[value]));
+        }
         if interval.last_field.is_some()
             || interval.leading_precision.is_some()
             || interval.fractional_seconds_precision.is_some()
@@ -467,7 +611,13 @@ impl<'a> Lowerer<'a> {
             });
         }
         if let (Expr::Tuple(_), Expr::Tuple(_)) = (left, right) {
-            return Err(BindFault::unsupported("a comparison of rows"));
+            let (a, b) = (self.row(left)?, self.row(right)?);
+            let comparable = a.len() == b.len() && matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq);
+            if !comparable {
+                return Err(BindFault::unsupported("a comparison of rows"));
+            }
+            let equal = self.equal_rows(&a, &b);
+            return Ok(self.negated(equal, *op == BinaryOperator::NotEq));
         }
         let (a, b) = (self.expr(left)?, self.expr(right)?);
         Ok(match op {

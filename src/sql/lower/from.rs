@@ -7,8 +7,9 @@ use sqlparser::ast::{
 
 use super::super::Dialect;
 use super::super::algebra::{Block, CmpOp, Col, Const, ExprId, Full, Node, Opaque, Outer, Source, Sub, Sym};
+use super::pivot::{Pivot, Unpivot};
 use super::scope::{Columns, Entry};
-use super::{BindFault, Lowerer, MAX_SCANS, Result, Type};
+use super::{BindFault, Lowerer, MAX_SCANS, Result, STAR, Type};
 
 // rule: inner-joins
 /// The cross product of two blocks.
@@ -32,7 +33,7 @@ impl<'a> Lowerer<'a> {
         Ok(block)
     }
 
-    fn entries(&mut self) -> &mut Vec<Entry> {
+    pub(super) fn entries(&mut self) -> &mut Vec<Entry> {
         if self.scopes.is_empty() {
             self.scopes.push(Default::default());
         }
@@ -190,6 +191,9 @@ impl<'a> Lowerer<'a> {
         };
         let left = names(&entries[first..middle])?;
         let right = names(&entries[middle..])?;
+        if left.iter().chain(&right).any(|name| self.arena.text(*name) == STAR) {
+            return Err(BindFault::unsupported("a natural join over columns that are not known"));
+        }
         Ok(right
             .into_iter()
             .filter(|name| left.contains(name))
@@ -253,7 +257,7 @@ impl<'a> Lowerer<'a> {
         Ok(())
     }
 
-    fn factor(&mut self, factor: &'a TableFactor) -> Result<Block> {
+    pub(super) fn factor(&mut self, factor: &'a TableFactor) -> Result<Block> {
         match factor {
             TableFactor::Table {
                 name,
@@ -267,13 +271,21 @@ impl<'a> Lowerer<'a> {
                 sample,
                 index_hints: _,
             } => {
-                if !with_hints.is_empty()
-                    || version.is_some()
-                    || *with_ordinality
-                    || !partitions.is_empty()
-                    || json_path.is_some()
-                    || sample.is_some()
+                if !with_hints.is_empty() || !partitions.is_empty() || json_path.is_some() || sample.is_some()
                 {
+                    return Err(BindFault::unsupported(format!("a modifier of table {name}")));
+                }
+                if let Some(version) = version {
+                    if args.is_some() || *with_ordinality {
+                        return Err(BindFault::unsupported(format!("a modifier of table {name}")));
+                    }
+                    return self.past(name, version, alias.as_ref());
+                }
+                if let (Some(args), true) = (args, *with_ordinality) {
+                    let function = self.last_part(name)?;
+                    return self.numbered_rows(&function, &args.args, alias.as_ref());
+                }
+                if *with_ordinality {
                     return Err(BindFault::unsupported(format!("a modifier of table {name}")));
                 }
                 if let Some(args) = args {
@@ -286,8 +298,11 @@ impl<'a> Lowerer<'a> {
                         return self.derived(query, alias.as_ref(), Some(folded));
                     }
                 }
+                if let Some(block) = self.elements(name, alias.as_ref())? {
+                    return Ok(block);
+                }
                 let table = self.table(name)?;
-                if self.arena.scan_count() >= MAX_SCANS {
+                if self.arena.scan_count() + self.scans_apart >= MAX_SCANS {
                     return Err(BindFault::TooLarge);
                 }
                 let scan = self.arena.new_scan(table);
@@ -329,34 +344,84 @@ impl<'a> Lowerer<'a> {
                     _ => Err(BindFault::unsupported(format!("table function {name}"))),
                 }
             }
-            TableFactor::Function { name, args, alias, with_ordinality: false, lateral: _ } => {
+            TableFactor::Function { name, args, alias, with_ordinality, lateral: _ } => {
                 let function = self.last_part(name)?;
+                if *with_ordinality {
+                    return self.numbered_rows(&function, args, alias.as_ref());
+                }
                 self.table_function(&function, args, alias.as_ref())
             }
-            TableFactor::UNNEST {
+            TableFactor::Pivot {
+                table,
+                aggregate_functions,
+                value_column,
+                value_source,
+                default_on_null,
                 alias,
-                array_exprs,
-                with_offset,
-                with_offset_alias,
-                with_ordinality: false,
-            } => {
+            } => self.pivot(&Pivot {
+                table,
+                aggregates: aggregate_functions,
+                columns: value_column,
+                values: value_source,
+                default: default_on_null.as_ref(),
+                alias: alias.as_ref(),
+            }),
+            TableFactor::Unpivot { table, value, name, columns, null_inclusion, alias } => {
+                self.unpivot(&Unpivot {
+                    table,
+                    value,
+                    name,
+                    columns,
+                    nulls: null_inclusion.as_ref(),
+                    alias: alias.as_ref(),
+                })
+            }
+            TableFactor::UnpivotExpr { expression, value_alias, attribute_alias } => {
+                let args = vec![self.expr(expression)?];
+                let mut names = vec![self.fold(value_alias)];
+                names.extend(attribute_alias.iter().map(|alias| self.fold(alias)));
+                let function = if names.len() == 1 { "unpivot" } else { "unpivot with key" };
+                Ok(self.opaque_rows(function, args, &names, Vec::new()))
+            }
+            TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
                 let args = array_exprs.iter().map(|e| self.expr(e)).collect::<Result<Vec<_>>>()?;
-                let Some(alias) = alias.as_ref().filter(|_| self.dialect == Dialect::BigQuery) else {
+                if *with_ordinality {
+                    return self.numbered("unnest", args, alias.as_ref());
+                }
+                if self.dialect != Dialect::BigQuery {
                     if *with_offset {
                         return Err(BindFault::unsupported("UNNEST with offset"));
                     }
                     return self.opaque_function("unnest", args, alias.as_ref());
-                };
+                }
                 // In BigQuery the alias is the element: a column, whose fields are behind its name.
-                let mut names = vec![self.fold(&alias.name)];
+                let mut names = vec![alias.as_ref().map_or(STAR.to_owned(), |alias| self.fold(&alias.name))];
                 if *with_offset {
                     names
                         .push(with_offset_alias.as_ref().map_or("offset".to_owned(), |name| self.fold(name)));
                 }
                 let function = if *with_offset { "unnest with offset" } else { "unnest" };
-                Ok(self.opaque_rows(function, args, &names, Vec::new()))
+                let scalar = args.iter().all(|e| self.holds_scalars(*e));
+                let relation = names[..1].iter().filter(|name| !scalar && *name != STAR).cloned().collect();
+                let block = self.opaque_rows(function, args, &names, relation);
+                if let Some(Entry { columns: Columns::List(list), element, .. }) = self.entries().last_mut() {
+                    *element = list.first().map(|(_, e)| *e).filter(|_| !scalar);
+                }
+                Ok(block)
             }
             other => Err(BindFault::unsupported(factor_name(other))),
+        }
+    }
+
+    /// Whether the elements of an array are known to have no fields.
+    fn holds_scalars(&self, array: ExprId) -> bool {
+        match self.arena.node(array) {
+            Node::Call(name, args) => match self.arena.text(*name) {
+                "generate_array" | "generate_date_array" | "generate_timestamp_array" | "split" => true,
+                "list_value" => args.iter().all(|e| self.arena.as_const(*e).is_some()),
+                _ => false,
+            },
+            _ => false,
         }
     }
 
@@ -370,7 +435,7 @@ impl<'a> Lowerer<'a> {
         result
     }
 
-    fn derived(
+    pub(super) fn derived(
         &mut self,
         query: super::Query,
         alias: Option<&'a TableAlias>,
@@ -387,6 +452,9 @@ impl<'a> Lowerer<'a> {
         name: Option<String>,
     ) -> Result<()> {
         if let Some(alias) = alias {
+            if !alias.columns.is_empty() {
+                self.closed(&list, "names of columns")?;
+            }
             if alias.columns.len() > list.len() {
                 return Err(BindFault::unsupported("an alias with more columns than its table"));
             }
@@ -444,20 +512,52 @@ impl<'a> Lowerer<'a> {
             Some(alias) if !alias.columns.is_empty() => {
                 alias.columns.iter().map(|column| self.fold(&column.name)).collect()
             }
+            // In PostgreSQL a function's alias names its column too, or the value of its only column.
+            Some(alias)
+                if matches!(self.dialect, Dialect::Postgres | Dialect::Redshift)
+                    && matches!(
+                        name,
+                        "generate_series" | "unnest" | "regexp_split_to_table" | "string_to_table"
+                    ) =>
+            {
+                vec![self.fold(&alias.name)]
+            }
+            alias
+                if self.dialect == Dialect::Postgres
+                    && matches!(
+                        name,
+                        "json_array_elements"
+                            | "json_array_elements_text"
+                            | "jsonb_array_elements"
+                            | "jsonb_array_elements_text"
+                    ) =>
+            {
+                let relation = alias.map_or(name.to_owned(), |alias| self.fold(&alias.name));
+                let block = self.opaque_rows(name, args, &["value".to_owned()], vec![relation]);
+                if let Some(Entry { columns: Columns::List(list), row, .. }) = self.entries().last_mut() {
+                    *row = list.first().map(|(_, e)| *e);
+                }
+                return Ok(block);
+            }
             _ if matches!(name, "generate_series" | "range" | "unnest") => vec![name.to_owned()],
+            _ if self.dialect == Dialect::Snowflake
+                && matches!(name, "split_to_table" | "strtok_split_to_table") =>
+            {
+                ["seq", "index", "value"].map(|name| self.fold(&Ident::new(name))).to_vec()
+            }
             _ if self.dialect == Dialect::Snowflake && name.eq_ignore_ascii_case("flatten") => {
                 let columns = ["seq", "key", "path", "index", "value", "this"];
                 columns.map(|name| self.fold(&Ident::new(name))).to_vec()
             }
             _ if self.dialect == Dialect::Snowflake && name.eq_ignore_ascii_case("generator") => Vec::new(),
-            _ => return Err(BindFault::unsupported(format!("table function {name} without column names"))),
+            _ => return self.rows_of_unknown_columns(name, &args, alias),
         };
         let relation = alias.map_or(name.to_owned(), |alias| self.fold(&alias.name));
         Ok(self.opaque_rows(name, args, &names, vec![relation]))
     }
 
     /// Rows that only the function's name and arguments say, under this relation's name, if it has one.
-    fn opaque_rows(
+    pub(super) fn opaque_rows(
         &mut self,
         function: &str,
         args: Vec<ExprId>,
@@ -531,11 +631,8 @@ fn join_name(operator: &JoinOperator) -> &'static str {
 
 fn factor_name(factor: &TableFactor) -> &'static str {
     match factor {
-        TableFactor::Pivot { .. } => "PIVOT",
-        TableFactor::Unpivot { .. } | TableFactor::UnpivotExpr { .. } => "UNPIVOT",
         TableFactor::MatchRecognize { .. } => "MATCH_RECOGNIZE",
         TableFactor::Derived { .. } => "a sampled subquery",
-        TableFactor::UNNEST { .. } => "UNNEST with ordinality",
         TableFactor::NestedJoin { .. } => "an alias of a join",
         _ => "this item of FROM",
     }

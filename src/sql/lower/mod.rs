@@ -5,7 +5,13 @@ mod aggregate;
 mod call;
 mod expr;
 mod from;
+mod grouping;
+mod nested;
+mod pivot;
 mod query;
+mod recursion;
+mod relation;
+mod rows;
 mod scope;
 mod select;
 
@@ -18,6 +24,9 @@ use super::facts::FactSet;
 use super::types::Type;
 use super::{Dialect, Schema};
 use scope::Scope;
+
+/// The name of the column that stands for all columns of a table whose columns are not known; no identifier is like it.
+pub(crate) const STAR: &str = "\u{1}*";
 
 /// Queries nested deeper than this are not read.
 const MAX_QUERY_DEPTH: usize = 24;
@@ -104,6 +113,9 @@ pub fn lower(
         table_ids: HashMap::new(),
         query_depth: 0,
         expr_depth: 0,
+        parameters: 0,
+        recursions: Vec::new(),
+        scans_apart: 0,
     };
     let lowered = lowerer.query(query)?;
     if lowerer.arena.overflow {
@@ -112,6 +124,7 @@ pub fn lower(
     Ok((lowerer.arena, lowered))
 }
 
+#[derive(Clone)]
 struct CteEntry<'a> {
     name: String,
     cte: &'a sqlparser::ast::Cte,
@@ -132,6 +145,21 @@ struct Lowerer<'a> {
     table_ids: HashMap<String, TableId>,
     query_depth: usize,
     expr_depth: usize,
+    /// Parameters of the lambdas that are open.
+    parameters: usize,
+    /// Recursive CTEs that are open.
+    recursions: Vec<Recursion>,
+    /// Reads of tables inside made tables.
+    scans_apart: usize,
+}
+
+/// A recursive CTE while its own query is read.
+#[derive(Clone)]
+struct Recursion {
+    /// The CTE.
+    cte: usize,
+    /// Its columns.
+    columns: Vec<String>,
 }
 
 impl Lowerer<'_> {
@@ -167,6 +195,20 @@ impl Lowerer<'_> {
         self.arena.nullable(expr, &extended)
     }
 
+    /// A name that tells relations apart: the schema's, and in front of it what the query has in front and the schema lacks.
+    fn written(&self, parts: &[ObjectNamePart], start: usize, key: &str) -> String {
+        let mut front: Vec<String> = parts[..start]
+            .iter()
+            .map(|part| part.as_ident().map_or_else(|| part.to_string(), |ident| self.fold(ident)))
+            .collect();
+        // Where a name without schema is looked up.
+        if self.dialect == Dialect::DuckDb && (front == ["main"] || front == ["memory", "main"]) {
+            front.clear();
+        }
+        front.push(key.to_ascii_lowercase());
+        front.join(".")
+    }
+
     /// The table with this name, from the schema.
     fn table(&mut self, name: &ObjectName) -> Result<TableId> {
         let mut parts = Vec::with_capacity(name.0.len());
@@ -181,10 +223,16 @@ impl Lowerer<'_> {
         for start in 0..parts.len() {
             let joined = parts[start..].join(".");
             if let Some((key, table)) = self.schema.table(&joined) {
-                if let Some(id) = self.table_ids.get(key) {
+                let written = self.written(&name.0, start, key);
+                if let Some(id) = self.table_ids.get(&written) {
                     return Ok(*id);
                 }
-                let folded = self.arena.sym(&key.to_ascii_lowercase());
+                let mut folded = self.arena.sym(&key.to_ascii_lowercase());
+                let written_sym = self.arena.sym(&written);
+                // Two relations that the schema's one name may stand for: the second goes by its own.
+                if self.arena.tables.iter().any(|other| other.name == folded) {
+                    folded = written_sym;
+                }
                 let columns: Vec<(Sym, Type)> = table
                     .columns
                     .iter()
@@ -198,8 +246,10 @@ impl Lowerer<'_> {
                 let facts = self.facts.of_table(key, &columns, &self.arena);
                 let open = columns.is_empty();
                 let id = TableId(self.arena.tables.len() as u32);
-                self.arena.tables.push(TableInfo { name: folded, columns, open, facts });
-                self.table_ids.insert(key.to_owned(), id);
+                let info =
+                    TableInfo { name: folded, written: written_sym, columns, open, facts, made: false };
+                self.arena.tables.push(info);
+                self.table_ids.insert(written, id);
                 return Ok(id);
             }
         }
@@ -220,3 +270,6 @@ pub(crate) fn fold(dialect: Dialect, ident: &Ident) -> String {
     };
     if plain { lower } else { format!("\"{}", ident.value) }
 }
+
+#[cfg(test)]
+mod tests;

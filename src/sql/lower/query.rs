@@ -67,7 +67,10 @@ impl<'a> Lowerer<'a> {
         let mut at = self.cte_head;
         while let Some(index) = at {
             if self.ctes[index].name == name {
-                return self.lower_cte(index).map(Some);
+                return match self.recursion(index) {
+                    Some(query) => Ok(Some(query)),
+                    None => self.lower_cte(index).map(Some),
+                };
             }
             at = self.ctes[index].previous;
         }
@@ -77,10 +80,9 @@ impl<'a> Lowerer<'a> {
     fn lower_cte(&mut self, index: usize) -> Result<Query> {
         let entry = &mut self.ctes[index];
         entry.used = true;
-        let (cte, previous, scope_depth, recursive) =
-            (entry.cte, entry.previous, entry.scope_depth, entry.recursive);
-        if recursive && mentions(&cte.query, &cte.alias.name.value) {
-            return Err(BindFault::unsupported("a recursive CTE"));
+        let (cte, previous, scope_depth) = (entry.cte, entry.previous, entry.scope_depth);
+        if self.is_recursive(index) {
+            return self.recursive(index);
         }
         let head = std::mem::replace(&mut self.cte_head, previous);
         let hidden: Vec<Scope<'a>> = self.scopes.drain(scope_depth.min(self.scopes.len())..).collect();
@@ -91,6 +93,9 @@ impl<'a> Lowerer<'a> {
         let mut query = result?;
         if cte.alias.columns.len() > query.outputs.len() {
             return Err(BindFault::unsupported("a CTE with more names than columns"));
+        }
+        if !cte.alias.columns.is_empty() {
+            self.closed(&query.outputs, "names of columns")?;
         }
         for (column, (name, _)) in cte.alias.columns.iter().zip(&mut query.outputs) {
             let folded = self.fold(&column.name);
@@ -109,6 +114,12 @@ impl<'a> Lowerer<'a> {
             || ast.format_clause.is_some()
         {
             return Err(BindFault::unsupported("a clause behind the query"));
+        }
+        if let SetExpr::Select(select) = ast.body.as_ref()
+            && !(select.sort_by.is_empty() && select.cluster_by.is_empty())
+            && (ast.limit_clause.is_some() || ast.fetch.is_some())
+        {
+            return Err(BindFault::unsupported("SORT BY below LIMIT"));
         }
         let mut ordered = self.set_expr(&ast.body, ast.order_by.as_ref())?;
         let (limit, offset) = match &ast.limit_clause {
@@ -199,6 +210,7 @@ impl<'a> Lowerer<'a> {
                         Expr::Value(value) => match &value.value {
                             Value::Number(number, _) => {
                                 let position: usize = number.parse().unwrap_or(0);
+                                self.closed(outputs.get(..position).unwrap_or_default(), "an ordinal")?;
                                 let found = outputs.get(position.wrapping_sub(1));
                                 Some(
                                     found.ok_or_else(|| BindFault::unsupported("an ordinal out of range"))?.1,
@@ -253,7 +265,16 @@ impl<'a> Lowerer<'a> {
         if rows.iter().any(|row| row.len() != width) || rows.len() > 2000 {
             return Err(BindFault::unsupported("VALUES of this shape"));
         }
-        let names: Vec<Sym> = (0..width).map(|i| self.arena.sym(&format!("col{i}"))).collect();
+        let names: Vec<Sym> = (0..width)
+            .map(|i| {
+                let name = match self.dialect {
+                    Dialect::Snowflake | Dialect::Postgres | Dialect::Redshift => format!("column{}", i + 1),
+                    Dialect::Databricks => format!("col{}", i + 1),
+                    _ => format!("col{i}"),
+                };
+                self.arena.sym(&name)
+            })
+            .collect();
         if let [row] = rows.as_slice() {
             return Ok(Query {
                 block: Block::default(),
@@ -282,11 +303,15 @@ impl<'a> Lowerer<'a> {
         quantifier: SetQuantifier,
         right: &'a SetExpr,
     ) -> Result<Query> {
-        let all = match quantifier {
-            SetQuantifier::All => true,
-            SetQuantifier::Distinct | SetQuantifier::None => false,
-            _ => return Err(BindFault::unsupported("a set operation BY NAME")),
+        let (all, by_name) = match quantifier {
+            SetQuantifier::All => (true, false),
+            SetQuantifier::Distinct | SetQuantifier::None => (false, false),
+            SetQuantifier::AllByName => (true, true),
+            SetQuantifier::ByName | SetQuantifier::DistinctByName => (false, true),
         };
+        if by_name && op != SetOperator::Union {
+            return Err(BindFault::unsupported("a set operation BY NAME"));
+        }
         // A long chain of one operation nests to the left: walk it without recursion.
         let mut operands = vec![right];
         let mut first = left;
@@ -309,6 +334,9 @@ impl<'a> Lowerer<'a> {
             }
             queries.push(self.set_expr(operand, None)?.query);
             self.query_depth -= 1;
+        }
+        if by_name {
+            self.match_names(&mut queries)?;
         }
         let width = queries[0].outputs.len();
         if queries.iter().any(|query| query.outputs.len() != width) {
@@ -370,6 +398,34 @@ impl<'a> Lowerer<'a> {
         Ok(query)
     }
 
+    // rule: by-name
+    /// Brings the outputs of all branches into the order of their names; a name that a branch lacks is NULL in it.
+    fn match_names(&mut self, queries: &mut [Query]) -> Result<()> {
+        let mut names: Vec<Sym> = Vec::new();
+        for query in queries.iter() {
+            self.closed(&query.outputs, "a union BY NAME")?;
+            for (at, (name, _)) in query.outputs.iter().enumerate() {
+                if query.outputs[..at].iter().any(|(other, _)| other == name) {
+                    return Err(BindFault::unsupported("a union BY NAME with a name twice"));
+                }
+                if !names.contains(name) {
+                    names.push(*name);
+                }
+            }
+        }
+        // Elsewhere a missing name may be an error.
+        let padded = matches!(self.dialect, Dialect::DuckDb | Dialect::Snowflake);
+        if !padded && queries.iter().any(|query| query.outputs.len() != names.len()) {
+            return Err(BindFault::unsupported("a union BY NAME of other names"));
+        }
+        let null = self.arena.null();
+        for query in queries {
+            let value = |name: &Sym| query.outputs.iter().find(|(own, _)| own == name).map(|(_, e)| *e);
+            query.outputs = names.iter().map(|name| (*name, value(name).unwrap_or(null))).collect();
+        }
+        Ok(())
+    }
+
     /// DISTINCT: grouping by every output.
     pub(super) fn distinct(&mut self, query: Query) -> Query {
         let mut keys = Vec::with_capacity(query.outputs.len());
@@ -398,9 +454,9 @@ pub(super) fn limited(
 }
 
 /// Whether a query reads a table of this name anywhere.
-fn mentions(query: &Ast, name: &str) -> bool {
+pub(super) fn mentions(part: &impl sqlparser::ast::Visit, name: &str) -> bool {
     use std::ops::ControlFlow;
-    sqlparser::ast::visit_relations(query, |relation| match relation.0.as_slice() {
+    sqlparser::ast::visit_relations(part, |relation| match relation.0.as_slice() {
         [sqlparser::ast::ObjectNamePart::Identifier(ident)] if ident.value.eq_ignore_ascii_case(name) => {
             ControlFlow::Break(())
         }

@@ -8,6 +8,8 @@ use sqlparser::ast::{
 use super::super::algebra::{
     AggCall, Block, ExprId, Frame, FrameBound, Node, Opaque, OrderKey, Query, Source, Sym, Window, WindowCall,
 };
+use super::from::cross;
+use super::grouping::Grouping;
 use super::query::{Ordered, limited};
 use super::scope::Scope;
 use super::{BindFault, Lowerer, Result, Type};
@@ -15,12 +17,8 @@ use super::{BindFault, Lowerer, Result, Type};
 impl<'a> Lowerer<'a> {
     pub(super) fn select(&mut self, select: &'a Select, order: Option<&'a OrderBy>) -> Result<Ordered> {
         if select.into.is_some()
-            || !select.lateral_views.is_empty()
             || select.prewhere.is_some()
             || !select.connect_by.is_empty()
-            || !select.cluster_by.is_empty()
-            || !select.distribute_by.is_empty()
-            || !select.sort_by.is_empty()
             || select.value_table_mode.is_some()
             || select.exclude.is_some()
         {
@@ -35,6 +33,10 @@ impl<'a> Lowerer<'a> {
 
     fn select_in_scope(&mut self, select: &'a Select, order: Option<&'a OrderBy>) -> Result<Ordered> {
         let mut block = self.from(&select.from)?;
+        for view in &select.lateral_views {
+            let more = self.lateral_view(view)?;
+            block = cross(block, more);
+        }
         let aliases = self.aliases(&select.projection);
         let named_windows =
             select.named_window.iter().map(|window| (self.fold(&window.0), &window.1)).collect();
@@ -50,7 +52,7 @@ impl<'a> Lowerer<'a> {
             block.filters.extend(self.conjuncts(condition));
         }
         let mut outputs = self.projection(&select.projection, &select.from)?;
-        let group = self.group_keys(&select.group_by, &outputs)?;
+        let group = self.grouping(&select.group_by, &outputs)?;
         let having = select.having.as_ref().map(|e| self.expr(e)).transpose()?;
         let qualify = select.qualify.as_ref().map(|e| self.expr(e)).transpose()?;
         let mut distinct_on = Vec::new();
@@ -63,13 +65,19 @@ impl<'a> Lowerer<'a> {
             Some(order) => self.order_keys(order, &outputs)?,
             None => Vec::new(),
         };
-        let (aggs, mut windows, mut rows) = match self.scopes.last_mut() {
-            Some(scope) => {
-                (std::mem::take(&mut scope.aggs), std::mem::take(&mut scope.windows), scope.rows.take())
-            }
+        let (aggs, mut windows, mut rows, calls) = match self.scopes.last_mut() {
+            Some(scope) => (
+                std::mem::take(&mut scope.aggs),
+                std::mem::take(&mut scope.windows),
+                scope.rows.take(),
+                std::mem::take(&mut scope.grouping_calls),
+            ),
             None => Default::default(),
         };
-        let aggregated = group.is_some() || having.is_some() || !aggs.is_empty();
+        let aggregated = !matches!(group, Grouping::Keys(None))
+            || having.is_some()
+            || !aggs.is_empty()
+            || !calls.is_empty();
         let mut filters = Vec::new();
         filters.extend(having);
         let mut after: Vec<ExprId> = qualify.into_iter().collect();
@@ -82,7 +90,13 @@ impl<'a> Lowerer<'a> {
             above.extend(keys.iter_mut().map(|key| &mut key.expr));
             above.extend(distinct_on.iter_mut());
             above.extend(rows.iter_mut().flat_map(|(_, args)| args));
-            block = self.aggregate_block(block, group, aggs, above)?;
+            block = match group {
+                Grouping::Keys(Some(keys)) if !calls.is_empty() => {
+                    self.grouping_sets(&block, &[keys], &aggs, &calls, above)?
+                }
+                Grouping::Keys(keys) => self.aggregate_block(block, keys, aggs, above)?,
+                Grouping::Sets(sets) => self.grouping_sets(&block, &sets, &aggs, &calls, above)?,
+            };
             block.filters.extend(filters.iter().flat_map(|e| self.conjuncts(*e)));
         }
         if !windows.is_empty() {
@@ -90,11 +104,11 @@ impl<'a> Lowerer<'a> {
             block = Block { sources: vec![source], ..Block::default() };
         }
         block.filters.extend(after.iter().flat_map(|e| self.conjuncts(*e)));
-        if let Some((col, args)) = rows {
+        if let Some((cols, args)) = rows {
             // As if joined laterally: a row for each element.
-            let function = self.arena.text(self.arena.col(col).name).to_owned();
+            let function = self.arena.text(self.arena.col(cols[0]).name).to_owned();
             let kind = self.arena.sym(&format!("{function}()"));
-            let opaque = Opaque { kind, cols: vec![col], args, inputs: Vec::new() };
+            let opaque = Opaque { kind, cols, args, inputs: Vec::new() };
             block.sources.push(Source::Opaque(Box::new(opaque)));
         }
         let mut query = Query { block, outputs };
@@ -197,6 +211,10 @@ impl<'a> Lowerer<'a> {
                     let columns = self.star(Some(&qualifier))?;
                     outputs.extend(self.star_options(columns, options)?);
                 }
+                SelectItem::ExprWithAliases { expr: Expr::Function(function), aliases } => {
+                    let names: Vec<String> = aliases.iter().map(|alias| self.fold(alias)).collect();
+                    outputs.extend(self.rows_of_several(function, &names)?);
+                }
                 SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. } => {
                     return Err(BindFault::unsupported("this item of the select list"));
                 }
@@ -238,6 +256,10 @@ impl<'a> Lowerer<'a> {
             excluded.push(self.fold(&except.first_element));
             excluded.extend(except.additional_elements.iter().map(|ident| self.fold(ident)));
         }
+        let named = !excluded.is_empty() || options.opt_replace.is_some() || options.opt_rename.is_some();
+        if named {
+            self.closed(&columns, "a change of *")?;
+        }
         for name in &excluded {
             if !columns.iter().any(|(column, _)| self.arena.text(*column) == name) {
                 return Err(BindFault::MissingColumn { name: name.clone(), tables: Vec::new() });
@@ -274,7 +296,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// The keys of GROUP BY; `None` where there is no such clause.
-    fn group_keys(
+    pub(super) fn group_keys(
         &mut self,
         group_by: &'a GroupByExpr,
         outputs: &[(Sym, ExprId)],
@@ -297,10 +319,7 @@ impl<'a> Lowerer<'a> {
                         .collect(),
                 ))
             }
-            GroupByExpr::Expressions(list, modifiers) => {
-                if !modifiers.is_empty() {
-                    return Err(BindFault::unsupported("a modifier of GROUP BY"));
-                }
+            GroupByExpr::Expressions(list, _) => {
                 // GROUP BY () is one group, also over no rows.
                 if list.is_empty() {
                     return Ok(None);
@@ -314,9 +333,6 @@ impl<'a> Lowerer<'a> {
                 let mut keys = Vec::with_capacity(list.len());
                 for item in list {
                     match item {
-                        Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => {
-                            return Err(BindFault::unsupported("ROLLUP, CUBE or GROUPING SETS"));
-                        }
                         Expr::Tuple(items) => {
                             for item in items {
                                 keys.push(self.group_key(item, outputs)?);
@@ -330,11 +346,12 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    fn group_key(&mut self, item: &'a Expr, outputs: &[(Sym, ExprId)]) -> Result<ExprId> {
+    pub(super) fn group_key(&mut self, item: &'a Expr, outputs: &[(Sym, ExprId)]) -> Result<ExprId> {
         if let Expr::Value(value) = item
             && let Value::Number(number, _) = &value.value
         {
             let position: usize = number.parse().unwrap_or(0);
+            self.closed(outputs.get(..position).unwrap_or_default(), "an ordinal")?;
             return outputs
                 .get(position.wrapping_sub(1))
                 .map(|(_, e)| *e)
@@ -353,15 +370,15 @@ impl<'a> Lowerer<'a> {
         self.group_key(item, outputs)
     }
 
-    /// A function that produces rows, once in a select list.
-    pub(super) fn add_rows(&mut self, name: &str, args: Vec<ExprId>) -> Result<ExprId> {
+    /// A function that produces rows of so many columns, once in a select list.
+    pub(super) fn add_rows(&mut self, name: &str, args: Vec<ExprId>, width: usize) -> Result<Vec<ExprId>> {
         let sym = self.arena.sym(name);
-        let col = self.arena.new_col(sym, Type::Unknown, true);
+        let cols: Vec<_> = (0..width).map(|_| self.arena.new_col(sym, Type::Unknown, true)).collect();
         match self.scopes.last_mut() {
-            Some(scope) if scope.rows.is_none() => scope.rows = Some((col, args)),
+            Some(scope) if scope.rows.is_none() && width > 0 => scope.rows = Some((cols.clone(), args)),
             _ => return Err(BindFault::unsupported(format!("{name} here"))),
         }
-        Ok(self.arena.column(col))
+        Ok(cols.into_iter().map(|col| self.arena.column(col)).collect())
     }
 
     /// A window function as a column of the window source that the SELECT will get.

@@ -17,6 +17,7 @@ pub(in crate::sql) fn open_choices(arena: &mut Arena, query: &Query) -> BTreeSet
     for (_, e) in &query.outputs {
         finder.subqueries(*e);
     }
+    finder.found.append(&mut finder.normalizer.arena.open_choices.clone());
     finder.found
 }
 

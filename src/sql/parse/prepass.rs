@@ -6,6 +6,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
 use super::ParseFault;
+use super::duckdb;
 use super::idioms::{
     asof_joins, attempts, bare_values, date_parts, may_touch_a_string, model_methods, null_tests,
     relation_arguments, typed_arrays,
@@ -24,6 +25,7 @@ pub(super) fn mend(
     }
     if dialect == Dialect::DuckDb {
         powers(&mut tokens);
+        duckdb::samples(&mut tokens);
     }
     literals(&source, &mut tokens, dialect)?;
     refuse_misreadings(&tokens, dialect)?;
@@ -31,14 +33,27 @@ pub(super) fn mend(
         Dialect::DuckDb => {
             filter_without_where(&mut tokens);
             drop_materialized(&mut tokens);
+            duckdb::pivots(&mut tokens);
+            duckdb::unpivots(&mut tokens);
+            duckdb::pivot_clauses(&mut tokens);
+            duckdb::tables(&mut tokens);
+            duckdb::from_alone(&mut tokens);
             prefix_aliases(&mut tokens);
+            duckdb::comprehensions(&mut tokens);
+            duckdb::positions(&mut tokens);
+            duckdb::shares(&mut tokens);
+            duckdb::powers_first(&mut tokens);
+            duckdb::globs(&mut tokens);
+            duckdb::in_lists(&mut tokens);
             precedence(&tokens, dialect)?;
             null_tests(&mut tokens);
+            duckdb::positional_joins(&mut tokens);
             asof_joins(&mut tokens);
             reservoir(&mut tokens);
             null_treatment(&mut tokens);
         }
         Dialect::Redshift => {
+            duckdb::powers_first(&mut tokens);
             precedence(&tokens, dialect)?;
             null_tests(&mut tokens);
             approximate(&mut tokens);
@@ -61,7 +76,10 @@ pub(super) fn mend(
             typed_arrays(&mut tokens);
             relation_arguments(&mut tokens);
         }
-        Dialect::Postgres => null_tests(&mut tokens),
+        Dialect::Postgres => {
+            duckdb::tables(&mut tokens);
+            null_tests(&mut tokens);
+        }
         Dialect::Generic => {}
     }
     Ok(tokens)
@@ -274,7 +292,8 @@ fn refuse_misreadings(tokens: &[TokenWithSpan], dialect: Dialect) -> Result<(), 
         }
         let Some(text) = word(&tokens[at]) else { continue };
         if JOIN_WORDS.contains(&text.as_str()) && joins && !is_word(tokens, at.wrapping_sub(1), "as") {
-            let kept = text == "directed" && dialect == Dialect::Snowflake;
+            let kept = text == "directed" && dialect == Dialect::Snowflake
+                || text == "positional" && dialect == Dialect::DuckDb;
             if !kept {
                 return unsupported(&format!("{} JOIN is not read", text.to_uppercase()), &tokens[at]);
             }
@@ -469,7 +488,7 @@ fn is_lambda(tokens: &[TokenWithSpan], at: usize) -> bool {
 }
 
 /// Where the operand that ends before `end` begins: a literal, a path, a call, something in brackets, with casts.
-fn operand_start(tokens: &[TokenWithSpan], end: usize) -> usize {
+pub(super) fn operand_start(tokens: &[TokenWithSpan], end: usize) -> usize {
     let mut at = end;
     loop {
         let mut brackets = false;
@@ -505,7 +524,7 @@ fn operand_start(tokens: &[TokenWithSpan], end: usize) -> usize {
 }
 
 /// Where the operand that begins at `start` ends.
-fn operand_end(tokens: &[TokenWithSpan], start: usize) -> usize {
+pub(super) fn operand_end(tokens: &[TokenWithSpan], start: usize) -> usize {
     let mut at = start;
     while matches!(tokens.get(at).map(|t| &t.token), Some(Token::Minus | Token::Plus)) {
         at += 1;

@@ -68,7 +68,7 @@ fn what_dialects_users_write_is_mended() {
         (
             DuckDb,
             "select x::int ^ 2, f(x)[1] ^ (y + 1) from t",
-            "SELECT x::INT ^ 2, f(x)[1] ^ (y + 1) FROM t",
+            "SELECT (x::INT ^ 2), (f(x)[1] ^ (y + 1)) FROM t",
         ),
         (
             Redshift,
@@ -91,8 +91,63 @@ fn what_dialects_users_write_is_mended() {
         (Snowflake, "select date_part(year from d) from t", "SELECT date_part(year, d) FROM t"),
         (Snowflake, "select m!predict(a) from t", "SELECT m!predict(a) FROM t"),
         (BigQuery, "select t.2022, t.2022_total, 1.5 from t", "SELECT t.2022, t.2022_total, 1.5 FROM t"),
-        (DuckDb, "select x ** 2 from t", "SELECT x ^ 2 FROM t"),
+        (DuckDb, "select x ** 2 from t", "SELECT (x ^ 2) FROM t"),
         (Databricks, r"select r'\d+' from t", r"SELECT '\d+' FROM t"),
+        (DuckDb, "select 2 * x ^ 2 - y ^ 2 ^ -1", "SELECT 2 * (x ^ 2) - ((y ^ 2) ^ -1)"),
+        (
+            DuckDb,
+            "pivot t on c in ('x', 'y') using sum(a) as s, count(*) group by b order by b limit 1",
+            "SELECT * FROM t PIVOT(sum(a) AS s, count(*), pivot_group(b) FOR c IN ('x', 'y')) ORDER BY b LIMIT 1",
+        ),
+        (
+            DuckDb,
+            "with q as (select 1 as a) pivot q on a, b in (1)",
+            "WITH q AS (SELECT 1 AS a) SELECT * FROM q PIVOT(count(*) FOR pivot_on(a, b) IN (pivot_any(), pivot_in(1)))",
+        ),
+        (
+            DuckDb,
+            "select * from t pivot (sum(a) for c in ('x') d in (1, 2) group by b) as p",
+            "SELECT * FROM t PIVOT(sum(a), pivot_group(b) FOR pivot_on(c, d) IN (pivot_in('x'), pivot_in(1, 2))) AS p",
+        ),
+        (
+            DuckDb,
+            "select * from (unpivot (select 1) on a, b) where c = 1",
+            "SELECT * FROM (SELECT * FROM (SELECT 1) UNPIVOT(value FOR name IN (a, b))) WHERE c = 1",
+        ),
+        (
+            DuckDb,
+            "select [f(x) for x in l if x > 1], [k + v for k, v in m], [1, 2]",
+            "SELECT list_transform(list_filter(l, x -> (x > 1)), x -> (f(x))), list_transform(m, (k, v) -> (k + v)), [1, 2]",
+        ),
+        (
+            DuckDb,
+            "select #2, #1 + 1 from t",
+            "SELECT positional_reference(2), positional_reference(1) + 1 FROM t",
+        ),
+        (DuckDb, "select a from t limit 10%", "SELECT a FROM t LIMIT percent_of_rows(10)"),
+        (DuckDb, "select a glob 'x*' and b from t", "SELECT a SIMILAR TO glob('x*') AND b FROM t"),
+        (
+            DuckDb,
+            "select a in l, a in [1, 2], a in (1, 2) from t",
+            "SELECT list_contains(l, a), list_contains([1, 2], a), a IN (1, 2) FROM t",
+        ),
+        (
+            DuckDb,
+            "from t where exists (from u where u.a = t.a)",
+            "SELECT * FROM t WHERE EXISTS (SELECT * FROM u WHERE u.a = t.a)",
+        ),
+        (DuckDb, "select extract(year from d) from t", "SELECT EXTRACT(YEAR FROM d) FROM t"),
+        (DuckDb, "(table t) union all table u", "(SELECT * FROM t) UNION ALL SELECT * FROM u"),
+        (
+            DuckDb,
+            "select * from a using sample 10% limit 1",
+            "SELECT * FROM a QUALIFY using_sample('10 %') LIMIT 1",
+        ),
+        (
+            DuckDb,
+            "select * from a positional join b as c where x = 1",
+            "SELECT * FROM a ASOF JOIN b AS c MATCH_CONDITION (positional_rows() > 0) WHERE x = 1",
+        ),
         (Databricks, "select first(x ignore nulls) from t", "SELECT first(x) IGNORE NULLS FROM t"),
         (
             Snowflake,
@@ -110,15 +165,14 @@ fn what_dialects_users_write_is_mended() {
 fn what_would_be_misread_is_refused() {
     use Dialect::{DuckDb, Postgres, Redshift};
     for (dialect, sql) in [
-        (DuckDb, "select * from a positional join b"),
-        (DuckDb, "select * from a using sample 10%"),
         (DuckDb, "select 'a' 'b'"),
         (Postgres, "select 'a' 'b' from t"),
         (DuckDb, r"select e'\x41'"),
         (DuckDb, "select j -> 'a' = 'b' from t"),
         (DuckDb, "select a = j ->> 'b' from t"),
-        (DuckDb, "select 2 * x ^ 2 from t"),
-        (DuckDb, "select x ^ 2 + 1 from t"),
+        (Postgres, "select * from a positional join b"),
+        (DuckDb, "select - x ^ 2 from t"),
+        (DuckDb, "select case when a then - x ^ 2 end from t"),
         (DuckDb, "select a | b & c from t"),
         (Redshift, "select - x ^ 2 from t"),
         (DuckDb, "select j -> 'a' ->> 'b' = 'c' from t"),

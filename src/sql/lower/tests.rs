@@ -1,0 +1,305 @@
+//! What operators without rules are taken to mean: pairs that are equal and pairs just outside.
+
+use super::super::compare::{Contract, Options, compare};
+use super::super::{Comparison, Dialect, Schema, Verdict};
+
+fn schema() -> Schema {
+    serde_json::from_str(
+        r#"{"tables": {
+            "t": {"columns": {
+                "id": {"type": "BIGINT", "nullable": false}, "a": {"type": "BIGINT"}, "b": {"type": "BIGINT"},
+                "s": {"type": "VARCHAR"}, "l": {"type": "BIGINT[]"}, "k": {"type": ""}},
+                "primary_key": ["id"]},
+            "u": {"columns": {
+                "id": {"type": "BIGINT", "nullable": false}, "a": {"type": "BIGINT"}, "x": {"type": "BIGINT"}},
+                "primary_key": ["id"]},
+            "o": {"columns": {}}, "p": {"columns": {}}
+        }}"#,
+    )
+    .unwrap()
+}
+
+fn compared(dialect: Dialect, a: &str, b: &str) -> Comparison {
+    compare(a, b, &schema(), &Options { contract: Contract::Position, dialect })
+}
+
+fn proved(dialect: Dialect, a: &str, b: &str) -> bool {
+    let comparison = compared(dialect, a, b);
+    assert!(!comparison.reason.contains("does not parse"), "{}\n{a}\n{b}", comparison.reason);
+    matches!(comparison.verdict, Verdict::Identical | Verdict::Equivalent)
+}
+
+#[track_caller]
+fn equal_in(dialect: Dialect, a: &str, b: &str) {
+    assert!(proved(dialect, a, b), "not proved equal: {}\n{a}\n{b}", compared(dialect, a, b).reason);
+}
+
+#[track_caller]
+fn open_in(dialect: Dialect, a: &str, b: &str) {
+    for (a, b) in [(a, b), (b, a)] {
+        let comparison = compared(dialect, a, b);
+        assert!(!proved(dialect, a, b), "proved equal, but they differ:\n{a}\n{b}");
+        assert_ne!(comparison.verdict, Verdict::Differs, "{}\n{a}\n{b}", comparison.reason);
+    }
+}
+
+#[track_caller]
+fn equal(a: &str, b: &str) {
+    equal_in(Dialect::DuckDb, a, b);
+}
+
+#[track_caller]
+fn open(a: &str, b: &str) {
+    open_in(Dialect::DuckDb, a, b);
+}
+
+#[test]
+fn grouping_sets_are_a_union_of_groupings() {
+    let rolled = "select a, b, sum(id) as n from t where id > 1 group by rollup (a, b)";
+    equal(
+        rolled,
+        "select a, b, sum(id) as n from t where not id <= 1 group by grouping sets ((a, b), a, ())",
+    );
+    equal(
+        rolled,
+        "select a, b, sum(id) as n from t where id > 1 group by a, b
+         union all select a, null, sum(id) from t where id > 1 group by a
+         union all select null, null, sum(id) from t where id > 1",
+    );
+    equal(
+        "select a, grouping(a) as g, count(*) as n from t group by cube (a)",
+        "select a, 0 as g, count(*) as n from t group by a union all select null, 1, count(*) from t",
+    );
+    equal("select a, grouping(a) as g from t group by a", "select a, 0 as g from t group by a");
+    // A group of NULLs is not the total, nor is the total of no rows nothing.
+    open(rolled, "select a, b, sum(id) as n from t where id > 1 group by a, b");
+    open(rolled, "select a, b, sum(id) as n from t where id > 1 group by cube (a, b)");
+    open(rolled, "select a, b, sum(id) as n from t where id > 1 group by rollup (b, a)");
+    open(
+        "select a, count(*) as n from t group by grouping sets (a, ())",
+        "select a, count(*) as n from t group by grouping sets (a, a, ())",
+    );
+    // A condition on a key does not move below: it is NULL in the totals.
+    open(
+        "select a, n from (select a, count(*) as n from t group by rollup (a)) where a = 1 or a is null",
+        "select a, count(*) as n from t where a = 1 or a is null group by rollup (a)",
+    );
+    // Whether there is a total of no rows is known of DuckDB and PostgreSQL only.
+    open_in(
+        Dialect::Databricks,
+        "select a, count(*) as n from t group by rollup (a)",
+        "select a, count(*) as n from t group by a union all select null, count(*) from t",
+    );
+    equal_in(
+        Dialect::Databricks,
+        "select a, b, count(*) as n from t group by a, b with rollup",
+        "select q.a, q.b, count(1) as n from (select * from t) as q group by rollup (q.a, q.b)",
+    );
+}
+
+#[test]
+fn recursive_ctes_are_their_anchor_and_step() {
+    let counted =
+        "with recursive r(n) as (select 1 union all select n + 1 from r where n < 10) select n from r";
+    equal(
+        counted,
+        "with recursive q(m) as (select 1 union all select z.m + 1 from q as z where not z.m >= 10)
+         select m as n from q",
+    );
+    open(counted, "with recursive r(n) as (select 1 union select n + 1 from r where n < 10) select n from r");
+    open(
+        counted,
+        "with recursive r(n) as (select 1 union all select n + 1 from r where n < 11) select n from r",
+    );
+    open(
+        counted,
+        "with recursive r(n) as (select 2 union all select n + 1 from r where n < 10) select n from r",
+    );
+    // A condition on the rows is no condition in the step.
+    open(
+        "with recursive r(n, m) as (select id, a from t union all select n, m + 1 from r where m < 5) select n from r where n = 1",
+        "with recursive r(n, m) as (select id, a from t where id = 1 union all select n, m + 1 from r where m < 5) select n from r",
+    );
+    // Without RECURSIVE the name is a table's.
+    open(
+        "with recursive t(id) as (select 1 union all select id + 1 from t where id < 3) select id from t",
+        "with t(id) as (select 1 union all select id + 1 from t where id < 3) select id from t",
+    );
+    equal_in(
+        Dialect::Snowflake,
+        "with r(n) as (select 1 union all select n + 1 from r where n < 10) select n from r",
+        "with recursive r(n) as (select 1 union all select n + 1 from r where n < 10) select n from r",
+    );
+}
+
+#[test]
+fn pivots_are_tables_of_their_input_and_arguments() {
+    let pivoted = "select * from (select a, s, id from t) pivot (sum(id) for s in ('x', 'y'))";
+    for dialect in [Dialect::DuckDb, Dialect::Snowflake, Dialect::BigQuery, Dialect::Databricks] {
+        equal_in(
+            dialect,
+            pivoted,
+            "with q as (select z.a, z.s, z.id from t as z), r as (select * from q pivot (sum(id) for s in ('x', 'y'))) select * from r",
+        );
+        for other in [
+            "select * from (select a, s, id from t) pivot (sum(id) for s in ('x', 'z'))",
+            "select * from (select a, s, id from t) pivot (max(id) for s in ('x', 'y'))",
+            "select * from (select b as a, s, id from t) pivot (sum(id) for s in ('x', 'y'))",
+            "select * from (select a, b, s, id from t) pivot (sum(id) for s in ('x', 'y'))",
+            "select * from (select a, s, id from t where id > 1) pivot (sum(id) for s in ('x', 'y'))",
+            // Over no rows the one is NULL and the other 0.
+            "select * from (select a, s, id from t) pivot (count(id) for s in ('x', 'y'))",
+        ] {
+            open_in(dialect, pivoted, other);
+        }
+        // Below the pivot a condition on a cell's value is another condition.
+        open_in(
+            dialect,
+            "select x from (select a, s, id as x from t) pivot (sum(x) for s in ('x', 'y')) where x > 1",
+            "select x from (select a, s, id as x from t where id > 1) pivot (sum(x) for s in ('x', 'y'))",
+        );
+    }
+    equal(
+        "pivot t on s using sum(id) group by a",
+        "select * from (with q as (select * from t) pivot q on s using sum(id) group by a)",
+    );
+    open("pivot t on s using sum(id) group by a", "pivot t on s using sum(id) group by b");
+    open("pivot t on s in ('x') using sum(id) group by a", "pivot t on s using sum(id) group by a");
+}
+
+#[test]
+fn unpivots_keep_the_names_of_their_columns() {
+    let long = "select id, k, v from (select id, a, b from t) unpivot (v for k in (a, b))";
+    equal(
+        long,
+        "select q.id, q.k, q.v from (select x.id, x.a, x.b from t as x) unpivot (v for k in (a, b)) as q",
+    );
+    equal("unpivot t on a, b into name k2 value v", "select * from (unpivot t on a, b into name k2 value v)");
+    open(long, "select id, k, v from (select id, a, b from t) unpivot include nulls (v for k in (a, b))");
+    open(long, "select id, k, v from (select id, b as a, a as b from t) unpivot (v for k in (a, b))");
+    open(long, "select id, k, v from (select id, a as c, b from t) unpivot (v for k in (c, b))");
+}
+
+#[test]
+fn lambdas_do_not_depend_on_the_names_of_their_parameters() {
+    equal(
+        "select list_transform(l, x -> x + 1) as m from t",
+        "select list_transform(l, y -> y + 1) as m from t",
+    );
+    equal(
+        "select list_transform(l, x -> x + a) as m from t",
+        "select list_transform(l, lambda y: y + q.a) as m from (select l, a from t) as q",
+    );
+    equal(
+        "select [x + 1 for x in l if x > 1] as m from t",
+        "select list_transform(list_filter(l, y -> y > 1), z -> z + 1) as m from t",
+    );
+    // A parameter hides the column of its name.
+    open(
+        "select list_transform(l, x -> x + a) as m from t",
+        "select list_transform(l, a -> a + a) as m from t",
+    );
+    open(
+        "select list_transform(l, (x, i) -> x - i) as m from t",
+        "select list_transform(l, (x, i) -> i - x) as m from t",
+    );
+    open(
+        "select list_transform(l, x -> list_transform(l, y -> x - y)) as m from t",
+        "select list_transform(l, x -> list_transform(l, y -> y - x)) as m from t",
+    );
+    // A parameter may be NULL, whatever the column beside it is.
+    open("select list_filter(l, x -> x = x) as m from t", "select list_filter(l, x -> true) as m from t");
+    open(
+        "select list_filter(l, x -> x is null) as m from t",
+        "select list_filter(l, x -> false) as m from t",
+    );
+}
+
+#[test]
+fn structs_are_their_fields() {
+    equal_in(
+        Dialect::BigQuery,
+        "select struct(a, b as c) as m from t",
+        "select struct(q.a as a, q.b as c) as m from t as q",
+    );
+    open_in(Dialect::BigQuery, "select struct(a, b) as m from t", "select struct(b, a) as m from t");
+    open_in(Dialect::BigQuery, "select struct(a as x) as m from t", "select struct(a as y) as m from t");
+    open("select {'x': a, 'y': b} as m from t", "select {'x': b, 'y': a} as m from t");
+    open("select map {'x': a} as m from t", "select {'x': a} as m from t");
+    open("select l[1] as m from t", "select l[1:1] as m from t");
+    open("select l[1:] as m from t", "select l[:1] as m from t");
+    // Rows are equal where their NULLs are; two conditions are not.
+    open("select id from t where (a, b) = (1, null)", "select id from t where a = 1 and b = null");
+    equal_in(
+        Dialect::Postgres,
+        "select id from t where (a, b) in ((1, 2), (3, 4))",
+        "select id from t where a = 1 and b = 2 or a = 3 and b = 4",
+    );
+}
+
+#[test]
+fn unions_by_name() {
+    let both = "select a, b from t union all by name select x as b, id as a from u";
+    equal(both, "select a, b from t union all select id, x from u");
+    equal(
+        "select a from t union all by name select x from u",
+        "select a, null as x from t union all select null, x from u",
+    );
+    open(both, "select a, b from t union all select x, id from u");
+    open(both, "select a, b from t union by name select x as b, id as a from u");
+}
+
+#[test]
+fn columns_that_are_not_known() {
+    equal("select * from o", "with q as (select * from o) select * from q");
+    equal("with q as (select * from o) select q.c from q where q.d = 1", "select c from o where 1 = d");
+    open("select * from o", "select * from p");
+    open("select * from o", "select distinct * from o");
+    open("select * from o", "select c from o");
+    open("select *, 1 as c from o", "select 1 as c, * from o");
+    // One column of USING is there once.
+    open("select * from o join p using (c)", "select o.*, p.* from o join p on o.c = p.c");
+    open("select c from (select *, a as c from o)", "select c from (select a as c, * from o)");
+    // Whose column it is, is not known.
+    open(
+        "select c from (select * from o) as q, (select * from p) as r",
+        "select q.c from (select * from o) as q, (select * from p) as r",
+    );
+}
+
+#[test]
+fn rows_of_arrays() {
+    let big = Dialect::BigQuery;
+    equal_in(
+        big,
+        "select id, (select value from unnest(k) where name = 'x') as m from t",
+        "select id, (select e.value from unnest(q.k) as e where e.name = 'x') as m from t as q",
+    );
+    equal_in(
+        big,
+        "select t.id, e.x from t, unnest(t.k) as e",
+        "select q.id, z.x from t as q cross join q.k as z",
+    );
+    open_in(
+        big,
+        "select t.id, e.x from t, unnest(t.k) as e",
+        "select t.id, e.x from t left join unnest(t.k) as e on true",
+    );
+    // `a` may be a field of the element.
+    open_in(
+        big,
+        "select id, (select count(*) from unnest(k) as e where e.y = a) as m from t",
+        "select id, (select count(*) from unnest(k) as e where e.y = t.a) as m from t",
+    );
+    let spark = Dialect::Databricks;
+    equal_in(
+        spark,
+        "select id, e from t lateral view explode(l) q as e",
+        "select z.id, y.c as e from (select id, l from t) z lateral view explode(z.l) y as c",
+    );
+    open_in(
+        spark,
+        "select id, e from t lateral view explode(l) q as e",
+        "select id, e from t lateral view outer explode(l) q as e",
+    );
+}
