@@ -14,6 +14,7 @@ mod idioms;
 mod prepass;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use sqlparser::ast::{Query, SetExpr, Statement, Visit, Visitor};
 use sqlparser::dialect as sp;
@@ -103,7 +104,7 @@ pub fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>, dialect: Dialect) -> 
     // Before, because what is mended is looked for between brackets; after, because some comes back longer.
     check_size(&tokens)?;
     let tokens = prepass::mend(sql, tokens, dialect)?;
-    check_size(&tokens)?;
+    let size = check_size(&tokens)?;
     let trailing_semicolon =
         tokens.iter().rev().find(|t| t.token != Token::EOF).is_some_and(|t| t.token == Token::SemiColon);
     // Databricks SQL is Spark SQL; the parser knows some of it only under that name.
@@ -118,8 +119,12 @@ pub fn parse_tokens(sql: &str, tokens: Vec<TokenWithSpan>, dialect: Dialect) -> 
     match statements.pop() {
         None => Err(ParseFault::Empty),
         Some(Statement::Query(mut query)) => {
-            refuse_side_effects(&query)?;
-            balance::balance(&mut query);
+            if size.writes {
+                refuse_side_effects(&query)?;
+            }
+            if size.conjuncts >= balance::SHORT {
+                balance::balance(&mut query);
+            }
             Ok(Parsed { query: *query, trailing_semicolon })
         }
         Some(other) => Err(ParseFault::NotAQuery(first_word(&other.to_string()))),
@@ -147,8 +152,12 @@ fn tokenize(sql: &str, dialect: Dialect) -> Result<Vec<TokenWithSpan>, ParseFaul
     let mut text = std::borrow::Cow::Borrowed(sql);
     let mut spaces: Vec<Location> = Vec::new();
     loop {
-        let fault = match Tokenizer::new(dialects::base(dialect), &text).tokenize_with_location() {
-            Ok(mut tokens) => {
+        // A token for about each two bytes: white space is one each.
+        let mut tokens = Vec::with_capacity((text.len() / 2).min(MAX_TOKENS));
+        let fault = match Tokenizer::new(dialects::base(dialect), &text)
+            .tokenize_with_location_into_buf(&mut tokens)
+        {
+            Ok(()) => {
                 for token in tokens.iter_mut().filter(|_| !spaces.is_empty()) {
                     token.span =
                         Span::new(without(&spaces, token.span.start), without(&spaces, token.span.end));
@@ -213,9 +222,18 @@ fn first_word(text: &str) -> String {
     text.split_whitespace().next().unwrap_or("").to_owned()
 }
 
+/// What [`check_size`] has seen.
+#[derive(Default)]
+struct Size {
+    /// ANDs and ORs in all.
+    conjuncts: usize,
+    /// Words without which nothing is written.
+    writes: bool,
+}
+
 /// Bounds what makes parsers and tree walks slow or deep. A chain is what stands between two commas, keywords of clauses or brackets
 /// of the same level.
-fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ParseFault> {
+fn check_size(tokens: &[TokenWithSpan]) -> Result<Size, ParseFault> {
     if tokens.len() > MAX_TOKENS {
         return Err(ParseFault::TooLarge(format!("more than {MAX_TOKENS} tokens")));
     }
@@ -224,6 +242,7 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ParseFault> {
     let mut cases = 0usize;
     let mut unions = 0usize;
     let mut prefixes = 0usize;
+    let mut size = Size::default();
     for token in tokens {
         let Some(level) = levels.last_mut() else { break };
         let mut is_prefix = false;
@@ -239,8 +258,12 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ParseFault> {
                 Keyword::CASE => cases += 1,
                 Keyword::END => cases = cases.saturating_sub(1),
                 Keyword::AND | Keyword::OR => {
+                    size.conjuncts += 1;
                     level.1 += 1;
                     level.0 = 0;
+                }
+                Keyword::INSERT | Keyword::UPDATE | Keyword::DELETE | Keyword::MERGE | Keyword::INTO => {
+                    size.writes = true
                 }
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => {
                     unions += 1;
@@ -295,7 +318,7 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ParseFault> {
         };
         return Err(ParseFault::TooLarge(fault));
     }
-    Ok(())
+    Ok(size)
 }
 
 /// Refuses queries that write: `SELECT .. INTO`, and INSERT, UPDATE, DELETE or MERGE inside a CTE.

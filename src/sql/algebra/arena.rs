@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use indexmap::IndexSet;
+
 use super::node::{Const, Node};
 use super::{Col, ColSet, ExprId, ScanId, Sub, SubId, Sym, TableId};
 use crate::sql::Dialect;
@@ -23,7 +25,8 @@ pub struct FastHasher(u64);
 
 impl Hasher for FastHasher {
     fn finish(&self) -> u64 {
-        self.0
+        // The tables look at the lowest bits, and multiplication mixes the highest best.
+        self.0.rotate_left(26)
     }
     fn write(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
@@ -46,7 +49,9 @@ impl Hasher for FastHasher {
     }
 }
 
-type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
+/// A map of short keys, never iterated.
+pub type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
+type FastSet<T> = IndexSet<T, BuildHasherDefault<FastHasher>>;
 
 /// What is known about a column.
 #[derive(Debug, Clone, Copy)]
@@ -96,11 +101,11 @@ pub struct ScanInfo {
 pub struct Arena {
     /// Dialect of the query.
     pub dialect: Dialect,
-    nodes: Vec<Node>,
+    /// By id.
+    nodes: FastSet<Node>,
     depths: Vec<u16>,
-    ids: FastMap<Node, ExprId>,
-    syms: Vec<Box<str>>,
-    sym_ids: FastMap<Box<str>, Sym>,
+    /// By number.
+    syms: FastSet<Box<str>>,
     /// Tables by id.
     pub tables: Vec<TableInfo>,
     scans: Vec<ScanInfo>,
@@ -123,11 +128,9 @@ impl Arena {
     pub fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
-            nodes: Vec::with_capacity(256),
+            nodes: FastSet::with_capacity_and_hasher(256, BuildHasherDefault::default()),
             depths: Vec::with_capacity(256),
-            ids: FastMap::with_capacity_and_hasher(256, BuildHasherDefault::default()),
-            syms: Vec::with_capacity(64),
-            sym_ids: FastMap::with_capacity_and_hasher(64, BuildHasherDefault::default()),
+            syms: FastSet::with_capacity_and_hasher(64, BuildHasherDefault::default()),
             tables: Vec::new(),
             scans: Vec::new(),
             cols: Vec::with_capacity(64),
@@ -142,18 +145,16 @@ impl Arena {
 
     /// Interns a text.
     pub fn sym(&mut self, text: &str) -> Sym {
-        if let Some(sym) = self.sym_ids.get(text) {
-            return *sym;
-        }
-        let sym = Sym(self.syms.len() as u32);
-        self.syms.push(text.into());
-        self.sym_ids.insert(text.into(), sym);
-        sym
+        let number = match self.syms.get_index_of(text) {
+            Some(number) => number,
+            None => self.syms.insert_full(text.into()).0,
+        };
+        Sym(number as u32)
     }
 
     /// The text of a symbol.
     pub fn text(&self, sym: Sym) -> &str {
-        self.syms.get(sym.0 as usize).map_or("", |text| text)
+        self.syms.get_index(sym.0 as usize).map_or("", |text| text)
     }
 
     /// Whether the symbol is this text.
@@ -168,27 +169,29 @@ impl Arena {
 
     /// Stores a node as it is; [`super::build`] has the constructors that bring it into normal form first.
     pub(super) fn intern(&mut self, node: Node) -> ExprId {
-        if let Some(id) = self.ids.get(&node) {
-            return *id;
+        let (index, fresh) = self.nodes.insert_full(node);
+        let id = ExprId(index as u32);
+        if !fresh {
+            return id;
         }
         let mut depth = 0;
-        super::map::children(&node, &mut |child| depth = depth.max(self.depths[child.0 as usize]));
-        if depth >= MAX_DEPTH || self.nodes.len() >= MAX_NODES {
+        super::map::children(&self.nodes[index], &mut |child| {
+            depth = depth.max(self.depths[child.0 as usize]);
+        });
+        if depth >= MAX_DEPTH || index >= MAX_NODES {
             self.overflow = true;
-            if let Some(id) = self.ids.get(&Node::Const(Const::Null)) {
-                return *id;
+            if let Some(null) = self.existing(&Node::Const(Const::Null)).filter(|null| *null != id) {
+                self.nodes.pop();
+                return null;
             }
         }
-        let id = ExprId(self.nodes.len() as u32);
-        self.nodes.push(node.clone());
         self.depths.push(depth + 1);
-        self.ids.insert(node, id);
         id
     }
 
     /// The expression with this node, if there is one.
     pub fn existing(&self, node: &Node) -> Option<ExprId> {
-        self.ids.get(node).copied()
+        self.nodes.get_index_of(node).map(|index| ExprId(index as u32))
     }
 
     /// Number of expressions so far: a measure of the work done.

@@ -1,7 +1,6 @@
 //! Walking and rewriting expressions and blocks.
 
-use std::collections::HashMap;
-
+use super::arena::FastMap;
 use super::node::{AggCall, Frame, FrameBound, Node, OrderKey, WindowCall};
 use super::{Arena, Block, Branch, Col, ColSet, ExprId, Outer, Source, Sub};
 
@@ -403,10 +402,10 @@ pub fn map_source(source: &mut Source, f: &mut dyn FnMut(ExprId) -> ExprId) {
 /// A substitution of columns by expressions, applied also inside subqueries.
 #[derive(Debug, Default, Clone)]
 pub struct Substitution {
-    map: HashMap<Col, ExprId>,
+    map: FastMap<Col, ExprId>,
     /// Replacement of whole subexpressions, tried first.
-    exprs: HashMap<ExprId, ExprId>,
-    memo: HashMap<ExprId, ExprId>,
+    exprs: FastMap<ExprId, ExprId>,
+    memo: FastMap<ExprId, ExprId>,
     order: Vec<Col>,
     depth: usize,
 }

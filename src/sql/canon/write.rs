@@ -1,5 +1,7 @@
 //! Writing a query out in canonical order.
 
+use std::ops::Range;
+
 use super::super::algebra::{
     AggCall, Arena, Block, Branch, CmpOp, Col, Const, ExprId, FrameBound, Node, OrderKey, Source, SubId, Sym,
 };
@@ -80,6 +82,7 @@ impl<'a> Writer<'a> {
     }
 
     fn block(&mut self, block: &Block, out: &mut Vec<u8>) {
+        let start = out.len();
         if block.empty {
             out.push(b'E');
         }
@@ -111,8 +114,12 @@ impl<'a> Writer<'a> {
         for class in &block.equal {
             let mut members = Vec::with_capacity(class.len());
             for col in class {
-                match self.labels.get(col.0 as usize).copied().flatten() {
-                    Some(label) => members.push((self.label_bytes(label), label)),
+                match self.label_of(*col) {
+                    Some(label) => {
+                        let mut bytes = Vec::with_capacity(16);
+                        self.write_label(label, &mut bytes);
+                        members.push((bytes, label));
+                    }
                     None => self.failed = true,
                 }
             }
@@ -137,27 +144,36 @@ impl<'a> Writer<'a> {
         out.push(b'F');
         self.set(&block.filters, out);
         out.push(b']');
-        self.written += out.len();
+        self.written += out.len() - start;
         if out.len() > MAX_BYTES || self.written > 64 * MAX_BYTES {
             self.failed = true;
         }
     }
 
-    fn label_bytes(&self, label: Label) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(16);
+    fn label_of(&self, col: Col) -> Option<Label> {
+        self.labels.get(col.0 as usize).copied().flatten()
+    }
+
+    fn write_label(&self, label: Label, out: &mut Vec<u8>) {
         match label {
             Label::Named(source, name) => {
-                bytes.push(b'n');
-                bytes.extend(source.to_le_bytes());
-                self.sym(name, &mut bytes);
+                out.push(b'n');
+                out.extend(source.to_le_bytes());
+                self.sym(name, out);
             }
             Label::At(source, position) => {
-                bytes.push(b'a');
-                bytes.extend(source.to_le_bytes());
-                bytes.extend(position.to_le_bytes());
+                out.push(b'a');
+                out.extend(source.to_le_bytes());
+                out.extend(position.to_le_bytes());
             }
         }
-        bytes
+    }
+
+    fn col(&mut self, col: Col, out: &mut Vec<u8>) {
+        match self.label_of(col) {
+            Some(label) => self.write_label(label, out),
+            None => self.failed = true,
+        }
     }
 
     /// Writes an inner block whose columns nobody outside sees: its numbers are free again afterwards.
@@ -180,17 +196,10 @@ impl<'a> Writer<'a> {
             }
             Source::Values(values) => {
                 let columns = self.in_order(&values.cols);
-                let mut rows = Vec::with_capacity(values.rows.len());
-                for row in &values.rows {
-                    let mut bytes = Vec::new();
-                    for position in &columns {
-                        self.expr(row[*position], &mut bytes);
-                    }
-                    rows.push(bytes);
-                }
-                rows.sort();
                 out.push(b'V');
-                write_list(&rows, out);
+                self.bag(&values.rows, out, |this, row, out| {
+                    columns.iter().for_each(|position| this.expr(row[*position], out));
+                });
                 self.number_columns(&columns.iter().map(|at| values.cols[*at]).collect::<Vec<_>>());
             }
             Source::Aggregate(aggregate) => {
@@ -199,15 +208,7 @@ impl<'a> Writer<'a> {
                 self.closed(|this| {
                     this.block(&aggregate.input, out);
                     for list in [&aggregate.keys, &aggregate.aggs] {
-                        let mut items = Vec::with_capacity(list.len());
-                        for (col, e) in list {
-                            let mut bytes = Vec::new();
-                            this.expr(*e, &mut bytes);
-                            items.push((bytes, *col));
-                        }
-                        items.sort();
-                        write_list(&items.iter().map(|(bytes, _)| bytes.clone()).collect::<Vec<_>>(), out);
-                        order.extend(items.iter().map(|(_, col)| *col));
+                        this.columns(list, &mut order, out);
                     }
                 });
                 self.number_columns(&order);
@@ -215,42 +216,26 @@ impl<'a> Writer<'a> {
             Source::Window(window) => {
                 out.push(b'W');
                 self.block(&window.input, out);
-                let mut items = Vec::with_capacity(window.funcs.len());
-                for (col, e) in &window.funcs {
-                    let mut bytes = Vec::new();
-                    self.expr(*e, &mut bytes);
-                    items.push((bytes, *col));
-                }
-                items.sort();
-                write_list(&items.iter().map(|(bytes, _)| bytes.clone()).collect::<Vec<_>>(), out);
-                self.number_columns(&items.iter().map(|(_, col)| *col).collect::<Vec<_>>());
+                let mut order = Vec::new();
+                self.columns(&window.funcs, &mut order, out);
+                self.number_columns(&order);
             }
             Source::Union(union) => {
                 out.push(b'U');
                 let columns = self.in_order(&union.cols);
-                let mut branches = Vec::with_capacity(union.branches.len());
-                for branch in &union.branches {
-                    let mut bytes = Vec::new();
-                    self.branch(branch, &columns, &mut bytes);
-                    branches.push(bytes);
-                }
-                branches.sort();
-                write_list(&branches, out);
+                self.bag(&union.branches, out, |this, branch, out| this.branch(branch, &columns, out));
                 self.number_columns(&columns.iter().map(|at| union.cols[*at]).collect::<Vec<_>>());
             }
             Source::SetOp(op) => {
                 out.push(if op.except { b'X' } else { b'I' });
                 let columns = self.in_order(&op.cols);
-                let mut sides = Vec::with_capacity(2);
-                for side in [&op.left, &op.right] {
-                    let mut bytes = Vec::new();
-                    self.branch(side, &columns, &mut bytes);
-                    sides.push(bytes);
-                }
+                let mut sides = Items::of(self, &[&op.left, &op.right], |this, side, out| {
+                    this.branch(side, &columns, out);
+                });
                 if !op.except {
                     sides.sort();
                 }
-                write_list(&sides, out);
+                sides.write(out);
                 self.number_columns(&columns.iter().map(|at| op.cols[*at]).collect::<Vec<_>>());
             }
             Source::Full(full) => {
@@ -326,29 +311,32 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// A set of expressions: sorted, without repeats.
-    fn set(&mut self, list: &[ExprId], out: &mut Vec<u8>) {
-        let mut items = Vec::with_capacity(list.len());
-        for e in list {
-            let mut bytes = Vec::new();
-            self.expr(*e, &mut bytes);
-            items.push(bytes);
-        }
-        items.sort();
-        items.dedup();
-        write_list(&items, out);
+    /// Columns in the order of what they stand for.
+    fn columns(&mut self, list: &[(Col, ExprId)], order: &mut Vec<Col>, out: &mut Vec<u8>) {
+        let mut items = Items::of(self, list, |this, (_, e), out| this.expr(*e, out));
+        items.parts.sort_by_key(|(at, part)| (&items.bytes[part.clone()], list[*at].0));
+        items.write(out);
+        order.extend(items.parts.iter().map(|(at, _)| list[*at].0));
     }
 
-    /// Operands in any order, repeats kept.
-    fn bag(&mut self, list: &[ExprId], out: &mut Vec<u8>) {
-        let mut items = Vec::with_capacity(list.len());
-        for e in list {
-            let mut bytes = Vec::new();
-            self.expr(*e, &mut bytes);
-            items.push(bytes);
-        }
+    /// A set of expressions: sorted, without repeats.
+    fn set(&mut self, list: &[ExprId], out: &mut Vec<u8>) {
+        let mut items = Items::of(self, list, |this, e, out| this.expr(*e, out));
         items.sort();
-        write_list(&items, out);
+        let Items { bytes, parts } = &mut items;
+        parts.dedup_by(|(_, a), (_, b)| bytes[a.clone()] == bytes[b.clone()]);
+        items.write(out);
+    }
+
+    /// Items in any order, repeats kept.
+    fn bag<T>(&mut self, list: &[T], out: &mut Vec<u8>, write: impl Fn(&mut Self, &T, &mut Vec<u8>)) {
+        let mut items = Items::of(self, list, write);
+        items.sort();
+        items.write(out);
+    }
+
+    fn operands(&mut self, list: &[ExprId], out: &mut Vec<u8>) {
+        self.bag(list, out, |this, e, out| this.expr(*e, out));
     }
 
     fn list(&mut self, list: &[ExprId], out: &mut Vec<u8>) {
@@ -396,13 +384,7 @@ impl<'a> Writer<'a> {
         }
         let arena = self.arena;
         match arena.node(expr) {
-            Node::Col(col) => match self.labels.get(col.0 as usize).copied().flatten() {
-                Some(label) => {
-                    let bytes = self.label_bytes(label);
-                    out.extend(bytes);
-                }
-                None => self.failed = true,
-            },
+            Node::Col(col) => self.col(*col, out),
             Node::Const(value) => {
                 out.push(b'c');
                 match value {
@@ -447,7 +429,7 @@ impl<'a> Writer<'a> {
             Node::Cmp(op, a, b) => match op {
                 CmpOp::Eq | CmpOp::Ne => {
                     out.push(if *op == CmpOp::Eq { b'q' } else { b'Q' });
-                    self.bag(&[*a, *b], out);
+                    self.operands(&[*a, *b], out);
                 }
                 CmpOp::Lt | CmpOp::Le => {
                     out.push(if *op == CmpOp::Lt { b'<' } else { b'{' });
@@ -456,7 +438,7 @@ impl<'a> Writer<'a> {
             },
             Node::Same(a, b) => {
                 out.push(b's');
-                self.bag(&[*a, *b], out);
+                self.operands(&[*a, *b], out);
             }
             Node::IsNull(e) => {
                 out.push(b'N');
@@ -487,14 +469,11 @@ impl<'a> Writer<'a> {
             Node::Call(name, args) => {
                 out.push(b'f');
                 self.sym(*name, out);
-                if commutes(arena.text(*name)) { self.bag(args, out) } else { self.list(args, out) }
+                if commutes(arena.text(*name)) { self.operands(args, out) } else { self.list(args, out) }
             }
             Node::Guard(marker, e) => {
                 out.push(b'g');
-                match self.labels.get(marker.0 as usize).copied().flatten() {
-                    Some(label) => out.extend(self.label_bytes(label)),
-                    None => self.failed = true,
-                }
+                self.col(*marker, out);
                 self.expr(*e, out);
             }
             Node::Exists(sub) => {
@@ -546,10 +525,38 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn write_list(items: &[Vec<u8>], out: &mut Vec<u8>) {
-    out.extend((items.len() as u32).to_le_bytes());
-    for item in items {
-        out.extend((item.len() as u32).to_le_bytes());
-        out.extend(item);
+/// Items of a list as they are written, before it is clear in which order.
+struct Items {
+    bytes: Vec<u8>,
+    /// The place in the list, and the part of the bytes.
+    parts: Vec<(usize, Range<usize>)>,
+}
+
+impl Items {
+    fn of<'a, T>(
+        writer: &mut Writer<'a>,
+        list: &[T],
+        write: impl Fn(&mut Writer<'a>, &T, &mut Vec<u8>),
+    ) -> Self {
+        let mut bytes = Vec::with_capacity(32 * list.len());
+        let mut parts = Vec::with_capacity(list.len());
+        for (at, item) in list.iter().enumerate() {
+            let start = bytes.len();
+            write(writer, item, &mut bytes);
+            parts.push((at, start..bytes.len()));
+        }
+        Self { bytes, parts }
+    }
+
+    fn sort(&mut self) {
+        self.parts.sort_by_key(|(_, part)| &self.bytes[part.clone()]);
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend((self.parts.len() as u32).to_le_bytes());
+        for (_, part) in &self.parts {
+            out.extend((part.len() as u32).to_le_bytes());
+            out.extend(&self.bytes[part.clone()]);
+        }
     }
 }

@@ -1,39 +1,66 @@
 //! What determines what: keys and functional dependencies through the algebra.
 
-use super::super::algebra::{Block, CmpOp, Col, ColSet, Node, Source};
+use super::super::algebra::{Block, CmpOp, Col, ColSet, ExprId, Node, Outer, Source};
 use super::Normalizer;
+
+/// A block, or an outer join with its condition as if it were one.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    sources: &'a [Source],
+    outers: &'a [Outer],
+    filters: &'a [ExprId],
+    equal: &'a [Vec<Col>],
+}
+
+impl<'a> From<&'a Block> for Rows<'a> {
+    fn from(block: &'a Block) -> Self {
+        let Block { sources, outers, filters, equal, empty: _ } = block;
+        Self { sources, outers, filters, equal }
+    }
+}
 
 impl Normalizer<'_> {
     /// Adds to `known` every column of the block that is determined by the columns in it (and by columns that are not of
     /// the block), and returns whether the rows themselves are: at most one row for each combination of `known`.
     /// Facts that this rests on are added to `facts`.
-    pub(super) fn closure(&mut self, block: &Block, known: &mut ColSet, facts: &mut Vec<usize>) -> bool {
-        let (sources, outers) = self.determined(block, known, facts);
+    pub(super) fn closure<'a>(
+        &self,
+        rows: impl Into<Rows<'a>>,
+        known: &mut ColSet,
+        facts: &mut Vec<usize>,
+    ) -> bool {
+        let (sources, outers) = self.determined(rows, known, facts);
         sources.iter().all(|done| *done) && outers.iter().all(|done| *done)
     }
 
     /// Like [`Self::closure`], for each source and each outer join.
-    pub(super) fn determined(
-        &mut self,
-        block: &Block,
+    pub(super) fn determined<'a>(
+        &self,
+        rows: impl Into<Rows<'a>>,
         known: &mut ColSet,
         facts: &mut Vec<usize>,
     ) -> (Vec<bool>, Vec<bool>) {
-        let own = self.arena.visible_set(block);
-        let mut sources = vec![false; block.sources.len()];
-        let mut outers = vec![false; block.outers.len()];
+        let rows = rows.into();
+        let mut own = ColSet::default();
+        rows.sources.iter().for_each(|source| self.arena.visible_source(source, &mut own));
+        for outer in rows.outers {
+            self.arena.visible(&outer.right, &mut own);
+            own.insert(outer.marker);
+        }
+        let mut sources = vec![false; rows.sources.len()];
+        let mut outers = vec![false; rows.outers.len()];
         loop {
-            let before = known.iter().count();
+            let before = known.len();
             let done_before =
                 sources.iter().filter(|done| **done).count() + outers.iter().filter(|done| **done).count();
-            self.close_equalities(block, &own, known);
-            for (source, done) in block.sources.iter().zip(&mut sources) {
-                if !*done && self.source_determined(source, block, known, facts) {
+            self.close_equalities(rows, &own, known);
+            for (source, done) in rows.sources.iter().zip(&mut sources) {
+                if !*done && self.source_determined(source, rows, known, facts) {
                     *done = true;
                     self.arena.visible_source(source, known);
                 }
             }
-            for (outer, done) in block.outers.iter().zip(&mut outers) {
+            for (outer, done) in rows.outers.iter().zip(&mut outers) {
                 if *done {
                     continue;
                 }
@@ -64,11 +91,8 @@ impl Normalizer<'_> {
                         }
                     }
                 }
-                let mut probe = Block { equal: Vec::new(), ..Block::default() };
-                probe.filters.clone_from(&outer.on);
-                probe.sources.clone_from(&outer.right.sources);
-                probe.outers.clone_from(&outer.right.outers);
-                if self.closure(&probe, &mut inside, facts) {
+                let matches = Rows { filters: &outer.on, equal: &[], ..Rows::from(&outer.right) };
+                if self.closure(matches, &mut inside, facts) {
                     *done = true;
                     known.extend(&right);
                     known.insert(outer.marker);
@@ -76,22 +100,22 @@ impl Normalizer<'_> {
             }
             let done_after =
                 sources.iter().filter(|done| **done).count() + outers.iter().filter(|done| **done).count();
-            if known.iter().count() == before && done_after == done_before {
+            if known.len() == before && done_after == done_before {
                 break;
             }
         }
         (sources, outers)
     }
 
-    fn close_equalities(&mut self, block: &Block, own: &ColSet, known: &mut ColSet) {
-        for class in &block.equal {
+    fn close_equalities(&self, rows: Rows<'_>, own: &ColSet, known: &mut ColSet) {
+        for class in rows.equal {
             if class.iter().any(|col| known.contains(*col) || !own.contains(*col)) {
                 class.iter().for_each(|col| {
                     known.insert(*col);
                 });
             }
         }
-        for e in &block.filters {
+        for e in rows.filters {
             if let Some((col, _)) = self.literal_of(*e) {
                 known.insert(col);
             }
@@ -110,18 +134,17 @@ impl Normalizer<'_> {
 
     /// Whether the known columns determine the row of this source.
     fn source_determined(
-        &mut self,
+        &self,
         source: &Source,
-        block: &Block,
-        known: &mut ColSet,
+        rows: Rows<'_>,
+        known: &ColSet,
         facts: &mut Vec<usize>,
     ) -> bool {
         match source {
             Source::Scan(scan) => {
-                let info = self.arena.scan(*scan).clone();
-                let unique = self.arena.table_of(*scan).facts.unique.clone();
-                for (columns, fact) in unique {
-                    let mut used = vec![fact];
+                let info = self.arena.scan(*scan);
+                for (columns, fact) in &self.arena.table_of(*scan).facts.unique {
+                    let mut used = vec![*fact];
                     let all = columns.iter().all(|position| {
                         let Some((_, col)) = info.cols.iter().find(|(at, _)| at == position) else {
                             return false;
@@ -130,7 +153,7 @@ impl Normalizer<'_> {
                             return false;
                         }
                         // A key does not bind rows with NULL in it.
-                        if self.bound(block, *col) || self.arena.derived.contains(*col) {
+                        if self.bound(rows, *col) || self.arena.derived.contains(*col) {
                             return true;
                         }
                         used.extend(self.arena.col(*col).fact);
@@ -176,11 +199,11 @@ impl Normalizer<'_> {
     }
 
     /// Whether the block rejects NULL in this column by an equality.
-    fn bound(&self, block: &Block, col: Col) -> bool {
-        if block.equal.iter().any(|class| class.contains(&col)) {
+    fn bound(&self, rows: Rows<'_>, col: Col) -> bool {
+        if rows.equal.iter().any(|class| class.contains(&col)) {
             return true;
         }
         let one: ColSet = [col].into_iter().collect();
-        block.filters.iter().any(|e| self.arena.never_true_when(*e, &one))
+        rows.filters.iter().any(|e| self.arena.never_true_when(*e, &one))
     }
 }

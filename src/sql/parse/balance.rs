@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{BinaryOperator, Expr, Query, Value, VisitMut, VisitorMut};
 
 /// Chains up to this length stay as they are.
-const SHORT: usize = 16;
+pub(super) const SHORT: usize = 16;
 
 /// Balances every long chain of a query.
 pub(super) fn balance(query: &mut Query) {

@@ -13,6 +13,7 @@ use sqlparser::ast::{ColumnOption, Expr, GranteesType, Ident, ObjectNamePart, St
 use sqlparser::dialect::{self as sp, Dialect as Parsed, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, Word};
 
 use crate::sql::Dialect;
 
@@ -59,6 +60,69 @@ impl Bounded {
     }
 }
 
+/// A number, a text, a name or a call that can be nothing else, read at once. The parser would come to the same after it has
+/// tried to read a type (`date '2024-01-31'`), for which it copies the name, writes an error and throws both away.
+fn plain(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    /// Arguments that are looked at for whether a call can be a type with a length.
+    const MOST_TOKENS: usize = 8;
+    let first = parser.peek_token_ref();
+    let word = match &first.token {
+        Token::Number(..) | Token::SingleQuotedString(_) => {
+            return Some(parser.parse_value().map(Expr::Value));
+        }
+        Token::Word(word)
+            if word.keyword == Keyword::NoKeyword && !word.value.eq_ignore_ascii_case("xml") =>
+        {
+            word
+        }
+        _ => return None,
+    };
+    let at = |n: usize| &parser.peek_nth_token_ref(n).token;
+    let begins_array =
+        |n: usize| matches!(at(n), Token::LBracket | Token::Word(Word { keyword: Keyword::ARRAY, .. }));
+    let ident = word.to_ident(first.span);
+    if *at(1) == Token::LParen {
+        let is_simple = |n: &usize| {
+            matches!(at(*n), Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Comma)
+        };
+        let end = (2..2 + MOST_TOKENS).find(|n| !is_simple(n))?;
+        if *at(2) == Token::Plus || *at(end) == Token::RParen && begins_array(end + 1) {
+            return None;
+        }
+        parser.advance_token();
+        return Some(parser.parse_function(vec![ident].into()));
+    }
+    let mut end = 1;
+    while *at(end) == Token::Period && matches!(at(end + 1), Token::Word(_)) {
+        end += 2;
+    }
+    let ends = match at(end) {
+        Token::Word(_) => !begins_array(end) && *at(end + 1) != Token::Arrow,
+        token => matches!(
+            token,
+            Token::Comma
+                | Token::RParen
+                | Token::EOF
+                | Token::Eq
+                | Token::Neq
+                | Token::Lt
+                | Token::Gt
+                | Token::LtEq
+                | Token::GtEq
+                | Token::Plus
+                | Token::Minus
+                | Token::Mul
+                | Token::Div
+                | Token::StringConcat
+                | Token::DoubleColon
+        ),
+    };
+    ends.then(|| {
+        parser.advance_token();
+        Ok(Expr::Identifier(ident))
+    })
+}
+
 macro_rules! as_in_base {
     ($($method:ident,)*) => { $(fn $method(&self) -> bool { self.base.$method() })* };
 }
@@ -68,7 +132,7 @@ impl Parsed for Bounded {
         if let Err(spent) = self.count() {
             return Some(Err(spent));
         }
-        self.base.parse_prefix(parser)
+        self.base.parse_prefix(parser).or_else(|| plain(parser))
     }
 
     fn dialect(&self) -> TypeId {

@@ -11,6 +11,7 @@ use super::idioms::{
     asof_joins, attempts, bare_values, date_parts, may_touch_a_string, model_methods, null_tests,
     relation_arguments, typed_arrays,
 };
+use super::words::Words;
 use crate::sql::Dialect;
 
 /// Mends the tokens (without white space) of a text.
@@ -28,62 +29,86 @@ pub(super) fn mend(
         duckdb::samples(&mut tokens);
     }
     literals(&source, &mut tokens, dialect)?;
-    refuse_misreadings(&tokens, dialect)?;
-    match dialect {
-        Dialect::DuckDb => {
-            filter_without_where(&mut tokens);
-            drop_materialized(&mut tokens);
-            duckdb::pivots(&mut tokens);
-            duckdb::unpivots(&mut tokens);
-            duckdb::pivot_clauses(&mut tokens);
-            duckdb::tables(&mut tokens);
-            duckdb::from_alone(&mut tokens);
-            prefix_aliases(&mut tokens);
-            duckdb::comprehensions(&mut tokens);
-            duckdb::positions(&mut tokens);
-            duckdb::shares(&mut tokens);
-            duckdb::powers_first(&mut tokens);
-            duckdb::globs(&mut tokens);
-            duckdb::in_lists(&mut tokens);
-            precedence(&tokens, dialect)?;
-            null_tests(&mut tokens);
-            duckdb::positional_joins(&mut tokens);
-            asof_joins(&mut tokens);
-            reservoir(&mut tokens);
-            null_treatment(&mut tokens);
-        }
-        Dialect::Redshift => {
-            duckdb::powers_first(&mut tokens);
-            precedence(&tokens, dialect)?;
-            null_tests(&mut tokens);
-            approximate(&mut tokens);
-            extract_units(&mut tokens);
-            null_treatment(&mut tokens);
-        }
-        Dialect::Snowflake => {
-            directed_joins(&mut tokens);
-            date_parts(&mut tokens);
-            model_methods(&mut tokens);
-            local_time_zone(&mut tokens);
-        }
-        Dialect::Databricks => {
-            bare_values(&mut tokens);
-            attempts(&mut tokens);
-            local_time_zone(&mut tokens);
-            null_treatment(&mut tokens);
-        }
-        Dialect::BigQuery => {
-            typed_arrays(&mut tokens);
-            relation_arguments(&mut tokens);
-        }
-        Dialect::Postgres => {
-            duckdb::tables(&mut tokens);
-            null_tests(&mut tokens);
-        }
-        Dialect::Generic => {}
+    let words = Words::of(&tokens);
+    if words.any(JOIN_WORDS) || words.any(&["sample"]) {
+        refuse_misreadings(&tokens, dialect)?;
     }
+    let (first, then): (&[Pass], &[Pass]) = match dialect {
+        Dialect::DuckDb => (DUCKDB_FIRST, DUCKDB_THEN),
+        Dialect::Redshift => (
+            &[(&["^"], duckdb::powers_first)],
+            &[
+                (NULL_TESTS, null_tests),
+                (&["approximate"], approximate),
+                (&["extract"], |tokens| extract_units(tokens)),
+                (&["nulls"], |tokens| null_treatment(tokens)),
+            ],
+        ),
+        Dialect::Snowflake => (
+            &[],
+            &[
+                (&["directed"], directed_joins),
+                (&["date_part"], |tokens| date_parts(tokens)),
+                (&["!"], model_methods),
+                (&["local"], local_time_zone),
+            ],
+        ),
+        Dialect::Databricks => (
+            &[],
+            &[
+                (&["values"], bare_values),
+                (&["?"], attempts),
+                (&["local"], local_time_zone),
+                (&["nulls"], |tokens| null_treatment(tokens)),
+            ],
+        ),
+        Dialect::BigQuery => (&[], &[(&["array"], typed_arrays), (&["table", "model"], relation_arguments)]),
+        Dialect::Postgres => (&[], &[(&["table"], duckdb::tables), (NULL_TESTS, null_tests)]),
+        Dialect::Generic => (&[], &[]),
+    };
+    let run = |passes: &[Pass], words: &Words, tokens: &mut Vec<TokenWithSpan>| {
+        passes.iter().filter(|(of, _)| words.any(of)).for_each(|(_, pass)| pass(tokens));
+    };
+    run(first, &words, &mut tokens);
+    let words = Words::of(&tokens);
+    if matches!(dialect, Dialect::DuckDb | Dialect::Redshift) && words.any(RANKED) {
+        precedence(&tokens, dialect)?;
+    }
+    run(then, &words, &mut tokens);
     Ok(tokens)
 }
+
+/// A change, and the words without any of which it changes nothing.
+type Pass = (&'static [&'static str], fn(&mut Vec<TokenWithSpan>));
+
+/// Before the ranks of operators are looked at. None writes what a later one changes.
+const DUCKDB_FIRST: &[Pass] = &[
+    (&["filter"], filter_without_where),
+    (&["materialized"], drop_materialized),
+    (&["pivot", "pivot_wider"], duckdb::pivots),
+    (&["unpivot", "pivot_longer"], duckdb::unpivots),
+    (&["pivot", "pivot_wider"], duckdb::pivot_clauses),
+    (&["table"], duckdb::tables),
+    (&["from"], duckdb::from_alone),
+    (&[":"], prefix_aliases),
+    (&["for"], duckdb::comprehensions),
+    (&["#"], duckdb::positions),
+    (&["limit"], duckdb::shares),
+    (&["^"], duckdb::powers_first),
+    (&["glob"], duckdb::globs),
+    (&["in"], duckdb::in_lists),
+];
+/// And after.
+const DUCKDB_THEN: &[Pass] = &[
+    (NULL_TESTS, null_tests),
+    (&["positional"], duckdb::positional_joins),
+    (&["asof", "positional"], asof_joins),
+    (&["reservoir"], |tokens| reservoir(tokens)),
+    (&["nulls"], |tokens| null_treatment(tokens)),
+];
+const NULL_TESTS: &[&str] = &["isnull", "notnull"];
+/// Operators that [`precedence`] looks at.
+const RANKED: &[&str] = &["->", "->>", "^", "&", "|", "<<"];
 
 /// Access to the text by line and column.
 pub(super) struct Source<'a> {

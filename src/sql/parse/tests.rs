@@ -308,3 +308,23 @@ fn names_are_quoted_only_where_they_must_be() {
     }
     assert_eq!(quote_identifier("group", Dialect::BigQuery), "`group`");
 }
+
+#[test]
+fn what_is_read_at_once_is_what_the_parser_reads() {
+    use Dialect::{BigQuery, Databricks, DuckDb, Generic, Postgres, Redshift, Snowflake};
+    let expressions = "a|\"a\"|a.b|a.b.c|a..b|t.*|f(a)|f()|f(*)|f(a, b)|f(+)|f(a)(1)|s.f(a)|f(a)[1]|f(a)[1] 'x'|f(a, 'x', 1) 'x'|\
+        f(a) array 'x'|f(a)[1]::int|f(a) over (order by b)|f(a, b, c, d, e, g, h, i, j)[1] 'x'|x[1]|x[1] 'y'|x array 'y'|x array[1] 'y'|\
+        x.y[1]|x.y array 'z'|a b|a as b|a 'b'|_a 'b'|a -> a + 1|a int -> a + 1|a.b -> 1|a ->> 'b'|a::int|a[1]::int|a:b|a = 1|a < b|a > 1|1|1.5 x|\
+        'x'|'x' 'y'|'x' y|date '2024-01-31'|date|xml '<a/>'|xml|Xml 'a'|interval '1 day'|interval|a || 'b'|a ^ 2|a is null|not a|a in (1)|f(select 1)|\
+        f(a => 1)|f(distinct a)|a between b and c|a collate c|a at time zone 'utc'|case a when 1 then b end|a(+)|a.b(+)|count(*)|sum(x) filter (where y)";
+    for expression in expressions.split('|') {
+        let sql = format!("select {expression} from t where {expression}");
+        for dialect in [DuckDb, Snowflake, BigQuery, Redshift, Databricks, Postgres, Generic] {
+            let Ok(tokens) = tokens(&sql, dialect) else { continue };
+            let base = dialects::base(dialect);
+            let plainly = Parser::new(base).with_tokens_with_locations(tokens.clone()).parse_statements();
+            let read = statements(tokens, base);
+            assert_eq!(read.ok(), plainly.ok(), "{sql} in {dialect:?}");
+        }
+    }
+}
