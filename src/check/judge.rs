@@ -19,6 +19,7 @@ use crate::suite::Case;
 use crate::tool::duckdb::{Pool, SessionLimits};
 use crate::tool::environment::{Existing, Tools, ensure, v2};
 use crate::tool::lint::Linters;
+use crate::tool::progress::Progress;
 
 use super::build::{BuildLimits, Builder, Engines};
 use super::built::{self, Built, GoldenBuild};
@@ -85,7 +86,7 @@ impl Judge {
         config: &Config,
         cases: &[Case],
         tools: bool,
-        progress: impl Fn(&str) + Sync,
+        progress: impl Fn(Progress) + Sync,
     ) -> Result<Self, Diagnostics> {
         let root = root(config)?;
         let tools = if tools && config.dbt.engine != EngineChoice::None {
@@ -423,7 +424,7 @@ fn root(config: &Config) -> Result<PathBuf, Diagnostics> {
 fn environment(
     config: &Config,
     root: &Path,
-    progress: &(impl Fn(&str) + Sync),
+    progress: &(impl Fn(Progress) + Sync),
 ) -> Result<Tools, Diagnostics> {
     ensure(root, &existing_tools(config), progress).map_err(|error| error.diagnostic().into())
 }
@@ -462,7 +463,7 @@ fn engines(
     root: &Path,
     tools: &Tools,
     workers: usize,
-    progress: &(impl Fn(&str) + Sync),
+    progress: &(impl Fn(Progress) + Sync),
 ) -> Result<(Option<Engines>, Option<Engines>), Diagnostics> {
     let limits = limits(config);
     let v1 = || Engines::v1(root, tools, workers, &limits);

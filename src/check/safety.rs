@@ -4,7 +4,7 @@
 use crate::dbt::test_syntax::TestEntry;
 use crate::dbt::yaml::{Node, Value};
 use crate::generate::contract::Candidate;
-use crate::sql::policy::{Policy, Violation};
+use crate::sql::policy::{Policy, SQL_TEST_SETTINGS, Violation};
 
 use super::{CheckId, CheckResult, Finding};
 
@@ -43,7 +43,7 @@ pub fn check(candidate: &Candidate, policy: &Policy) -> CheckResult {
 /// Keys below which texts become SQL.
 const SQL_KEYS: &[&str] = &["tests", "data_tests", "constraints", "unit_tests"];
 /// Keys whose own text becomes SQL.
-const SQL_TEXTS: &[&str] = &["data_type", "where", "expression", "name", "fail_calc", "warn_if", "error_if"];
+const SQL_TEXTS: &[&str] = &["data_type", "expression", "name"];
 
 fn schema_yaml(text: &str, policy: &Policy) -> Vec<Finding> {
     let mut walk = Walk { policy, findings: Vec::new() };
@@ -77,7 +77,7 @@ impl Walk<'_> {
             Value::Text(text) => {
                 self.add(self.policy.yaml_text(text), node.line);
                 let prose = matches!(key, "description" | "docs" | "meta" | "tags");
-                if (sql || SQL_TEXTS.contains(&key)) && !prose {
+                if (sql || SQL_TEXTS.contains(&key) || SQL_TEST_SETTINGS.contains(&key)) && !prose {
                     self.add(self.policy.fragment(text), node.line);
                 }
             }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::run::event::Event;
 use crate::score::Status;
+use crate::tool::progress::Progress;
 
 use super::output;
 
@@ -23,11 +24,11 @@ pub async fn show(mut events: mpsc::UnboundedReceiver<Event>) {
     while let Some(event) = events.recv().await {
         match event {
             Event::Warning(warning) => bar.suspend(|| output::warning(&warning)),
-            Event::Preparing(text) => {
+            Event::Preparing(step) => {
                 if terminal {
-                    bar.set_message(text);
-                } else if steps.is_news(&text) {
-                    output::talk(&text);
+                    bar.set_message(step.text);
+                } else if steps.is_news(&step) {
+                    output::talk(&step.text);
                 }
             }
             Event::Started { total: all, resumed } => {
@@ -65,24 +66,19 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Steps of the preparation, for a reader of a log: all but those of a series (`3 of 74`), of which one every few seconds.
+/// Steps of the preparation, for a reader of a log: all but those of a series, of which one every few seconds.
 #[derive(Default)]
 struct Steps {
-    last: Option<(String, Instant)>,
+    last: Option<(&'static str, Instant)>,
 }
 
 impl Steps {
-    fn is_news(&mut self, text: &str) -> bool {
-        let kind = text.split_whitespace().next().unwrap_or_default();
-        let is_in_a_series = text.contains(" of ");
-        if let Some((last, at)) = &self.last
-            && is_in_a_series
-            && last == kind
-            && at.elapsed() < Duration::from_secs(5)
-        {
+    fn is_news(&mut self, step: &Progress) -> bool {
+        let under_way = self.last.filter(|(_, at)| at.elapsed() < Duration::from_secs(5));
+        if step.series.is_some() && under_way.map(|(series, _)| series) == step.series {
             return false;
         }
-        self.last = Some((kind.to_owned(), Instant::now()));
+        self.last = step.series.map(|series| (series, Instant::now()));
         true
     }
 }
@@ -108,5 +104,20 @@ impl Counts {
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} passed, {} failed, {} errored", self.passed, self.failed, self.errored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_series_only_the_first_step_is_news() {
+        let mut steps = Steps::default();
+        let mut news = |step: Progress| steps.is_news(&step);
+        assert!(news("installing 3 of them".into()) && news("installing 3 of them".into()));
+        assert!(news(Progress::of("fetching", "a")) && !news(Progress::of("fetching", "b")));
+        assert!(news(Progress::of("building", "a")) && news("unpacking".into()));
+        assert!(news(Progress::of("building", "b")));
     }
 }

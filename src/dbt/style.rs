@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::yaml::Node;
+use crate::sql::policy::{SQL_TEST_SETTINGS, TEST_SETTINGS};
 
 /// The form that an engine reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,23 +19,9 @@ pub enum TestStyle {
     Arguments,
 }
 
-/// Settings of a test, as opposed to its arguments.
-const SETTINGS: &[&str] = &[
-    "severity",
-    "where",
-    "limit",
-    "warn_if",
-    "error_if",
-    "fail_calc",
-    "store_failures",
-    "store_failures_as",
-    "tags",
-    "enabled",
-    "meta",
-    "alias",
-    "database",
-    "schema",
-];
+/// Settings of a test as of any node, beside those of when it fails.
+const NODE_SETTINGS: &[&str] =
+    &["store_failures", "store_failures_as", "tags", "enabled", "meta", "alias", "database", "schema"];
 
 /// Keys of a test that are neither.
 const OWN_KEYS: &[&str] = &["name", "description", "config", "arguments", "test_name", "column_name"];
@@ -95,7 +82,7 @@ impl TestStyle {
         for (key, value) in std::mem::take(test) {
             match key.as_str() {
                 key if OWN_KEYS.contains(&key) => drop(test.insert(key.to_owned(), value)),
-                key if SETTINGS.contains(&key) => drop(config.insert(key.to_owned(), value)),
+                key if is_setting(key) => drop(config.insert(key.to_owned(), value)),
                 _ => drop(arguments.insert(key, value)),
             }
         }
@@ -107,6 +94,11 @@ impl TestStyle {
             }
         }
     }
+}
+
+/// Whether a key of a test is a setting, as opposed to an argument.
+fn is_setting(key: &str) -> bool {
+    [TEST_SETTINGS, SQL_TEST_SETTINGS, NODE_SETTINGS].iter().any(|keys| keys.contains(&key))
 }
 
 /// The schema YAML without any generic test; `None` where it has none, or is not YAML.

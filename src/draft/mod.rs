@@ -32,6 +32,7 @@ use crate::suite::prompts::{self, PromptVersion};
 use crate::suite::spec::{Point, Spec};
 use crate::suite::{Case, Project};
 use crate::tool::git::{self, Change, Commit};
+use crate::tool::progress::Progress;
 use crate::tool::state;
 
 /// What is to be drafted, and how.
@@ -308,7 +309,11 @@ impl Plan {
     ///
     /// # Errors
     /// No answer; tools that cannot be set up; files that cannot be written, or have come into being meanwhile.
-    pub async fn make(self, config: &Config, progress: impl Fn(&str) + Sync) -> Result<Drafted, DraftError> {
+    pub async fn make(
+        self,
+        config: &Config,
+        progress: impl Fn(Progress) + Sync,
+    ) -> Result<Drafted, DraftError> {
         let environment = Environment::load(&config.root);
         let generator =
             Generator::new(config, std::slice::from_ref(&self.prompt), self.order.mode, &environment)?;
@@ -317,7 +322,7 @@ impl Plan {
             task.id.clone_from(id);
         }
         let verb = if self.order.mode == Mode::Replay { "replaying" } else { "asking" };
-        progress(&format!("{verb} {} with {}", self.prompt.model, self.prompt.name));
+        progress(format!("{verb} {} with {}", self.prompt.model, self.prompt.name).into());
         let answer =
             generator.answer_task(&task, &self.prompt, 0).await.map_err(|error| match error.class {
                 ErrorClass::Missing | ErrorClass::Stale => {
@@ -346,10 +351,10 @@ impl Plan {
         };
         let judge = Judge::new(config, std::slice::from_ref(&self.case), self.order.tools, &progress).await?;
         if self.order.tools {
-            progress("fixing the format");
+            progress("fixing the format".into());
             drafted.fix = self.fix(&judge, &mut candidate).await;
         }
-        progress("checking the draft");
+        progress("checking the draft".into());
         drafted.checks = judge.vet(&self.case, &candidate, contract).await;
         // These compare with a golden, and there is none; what the rows say by themselves stays.
         drafted.checks.retain(|result| match result.check {

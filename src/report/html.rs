@@ -18,6 +18,8 @@ use super::model::Report;
 use super::text::{cut, visible};
 
 const TEMPLATE: &str = include_str!("assets/report.html");
+/// What both pages begin with.
+const HEAD: &str = include_str!("assets/head.html");
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = concat!(
     include_str!("assets/theme.js"),
@@ -46,7 +48,8 @@ fn render(name: &str, template: &str, script: &str, data: &serde_json::Value, co
     let nonce = blake3::hash(data.as_bytes()).to_hex();
     let mut environment = Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    let rendered = environment.add_template(name, template).and_then(|()| {
+    let rendered = environment.add_template("head.html", HEAD).and_then(|()| {
+        environment.add_template(name, template)?;
         environment.get_template(name)?.render(context! {
             style => STYLE,
             script,

@@ -2,14 +2,15 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::score::CaseResult;
+use crate::tool::progress::Progress;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// Something doubtful that stops nothing.
     Warning(Diagnostic),
-    /// Work that comes before judging, e.g. setting up tools or preparing a project: a sentence.
-    Preparing(String),
+    /// Work that comes before judging, e.g. setting up tools or preparing a project.
+    Preparing(Progress),
     /// Judging starts.
     Started {
         /// Results to come.

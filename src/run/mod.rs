@@ -120,8 +120,8 @@ pub async fn execute(
         cells: cells.len(),
     };
     let (mut store, finished) = Store::open(&request.folder, &manifest)?;
-    let judge = Judge::new(config, &suite.cases, request.tools, |text| {
-        let _ = events.send(Event::Preparing(text.to_owned()));
+    let judge = Judge::new(config, &suite.cases, request.tools, |step| {
+        let _ = events.send(Event::Preparing(step));
     })
     .await?;
     let versions = judge.versions();

@@ -263,7 +263,7 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<Size, ParseFault> {
                     level.0 = 0;
                 }
                 Keyword::INSERT | Keyword::UPDATE | Keyword::DELETE | Keyword::MERGE | Keyword::INTO => {
-                    size.writes = true
+                    size.writes = true;
                 }
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => {
                     unions += 1;

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use probe::{Entry, Report, Status, probe};
 
 use super::process::{Limits, Program};
+use super::progress::Progress;
 use super::state;
 use crate::diagnostic::Diagnostic;
 
@@ -162,12 +163,16 @@ fn version((major, minor): (u32, u32)) -> String {
     format!("{major}.{minor}")
 }
 
-/// Finds the tools, and installs them under `root/.assay/tools/` when they are not there yet. `progress` gets a line for
-/// each step of an installation, and nothing when all is there.
+/// Finds the tools, and installs them under `root/.assay/tools/` when they are not there yet. `progress` gets each
+/// step of an installation, and nothing when all is there.
 ///
 /// # Errors
 /// See [`EnvironmentError`].
-pub fn ensure(root: &Path, existing: &Existing, progress: &dyn Fn(&str)) -> Result<Tools, EnvironmentError> {
+pub fn ensure(
+    root: &Path,
+    existing: &Existing,
+    progress: &dyn Fn(Progress),
+) -> Result<Tools, EnvironmentError> {
     if let Some(dbt) = &existing.dbt {
         return open_existing(dbt, existing.duckdb.as_deref());
     }

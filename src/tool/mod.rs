@@ -8,6 +8,7 @@ pub mod executor;
 pub mod git;
 pub mod lint;
 pub mod process;
+pub mod progress;
 pub mod sandbox;
 pub mod state;
 pub mod v2;

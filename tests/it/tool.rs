@@ -43,7 +43,7 @@ fn a_second_call_finds_the_tools_without_installing() {
     assert_eq!(tools.versions.duckdb, tools.versions.duckdb_cli);
 
     let lines = RefCell::new(Vec::new());
-    ensure(root(), &Existing::default(), &|line| lines.borrow_mut().push(line.to_owned())).expect("found");
+    ensure(root(), &Existing::default(), &|step| lines.borrow_mut().push(step.text)).expect("found");
     assert_eq!(*lines.borrow(), Vec::<String>::new());
 
     let report = probe(root(), &Existing::default());

@@ -35,6 +35,7 @@ use crate::diagnostic::Diagnostic;
 use crate::sql::Schema;
 use crate::sql::schema::{Column, Table};
 use crate::tool::again::Again;
+use crate::tool::progress::Progress;
 
 use classify::{Failure, FailureClass};
 use engine::Call;
@@ -276,7 +277,7 @@ impl Builder {
         root: &Path,
         project: Project,
         engines: &Engines,
-        progress: &(dyn Fn(&str) + Sync),
+        progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Self, Diagnostic> {
         let work =
             WorkRoot::create(root).map_err(|error| Diagnostic::new("E_WORKSPACE", error.to_string()))?;

@@ -16,6 +16,7 @@ use crate::dbt::artifacts::{Manifest, Status};
 use crate::dbt::files::is_left_out;
 use crate::dbt::project::Project;
 use crate::diagnostic::{Diagnostic, Place};
+use crate::tool::progress::Progress;
 use crate::tool::state;
 
 /// Changes when the layout of a template does.
@@ -55,7 +56,7 @@ impl Template {
         root: &Path,
         project: &Project,
         engines: &Engines,
-        progress: &(dyn Fn(&str) + Sync),
+        progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Self, Diagnostic> {
         let fault = |error: io::Error| {
             Diagnostic::new("E_WORKSPACE", error.to_string()).hint("check that `.assay` can be written")
@@ -77,7 +78,7 @@ impl Template {
                 format!(", {name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
             })
             .collect();
-        progress(&format!("preparing the project {}{pinned} (once)", project.name));
+        progress(format!("preparing the project {}{pinned} (once)", project.name).into());
         let partial = home.with_extension("partial");
         for path in [&partial, &home] {
             if path.exists() {

@@ -53,8 +53,8 @@ pub fn run(path: &Path, args: &DoctorArgs) -> anyhow::Result<Exit> {
     let config = if path.exists() { Config::load(Some(path))? } else { Config::default() };
     let root = if config.root.as_os_str().is_empty() { Path::new(".") } else { &config.root };
     if args.install == Some(Installable::V2) {
-        let installed = ensure(root, &existing_tools(&config), &|line| output::talk(line))
-            .and_then(|tools| v2::ensure(root, &tools.python, &|line| output::talk(line)));
+        let installed = ensure(root, &existing_tools(&config), &|step| output::talk(&step.text))
+            .and_then(|tools| v2::ensure(root, &tools.python, &|step| output::talk(&step.text)));
         installed.map_err(|error| Diagnostics::from(error.diagnostic()))?;
     }
     let report = probe(root, &existing_tools(&config));

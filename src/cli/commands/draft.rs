@@ -93,7 +93,7 @@ pub fn run(config: &Path, args: &DraftArgs) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    match runtime.block_on(plan.make(&config, output::talk)) {
+    match runtime.block_on(plan.make(&config, |step| output::talk(&step.text))) {
         Ok(drafted) => {
             if args.json {
                 output::data(&serde_json::to_string(&drafted).context("failed to write JSON")?);

@@ -123,4 +123,16 @@ mod tests {
         assert!(page.contains("3 models: 1 different, 2 the same"), "{page}");
         assert!(comparisons_to_html(&[]).contains("no model changed"));
     }
+
+    #[test]
+    fn only_the_one_script_of_the_page_may_run() {
+        let page = comparisons_to_html(&[]);
+        let (_, policy) = page.split_once("Content-Security-Policy").expect("a policy");
+        let (_, nonce) = policy.split_once("script-src 'nonce-").expect("a nonce");
+        let (nonce, _) = nonce.split_once('\'').expect("its end");
+        assert_eq!(nonce.len(), 32);
+        assert_eq!(page.matches(&format!("<script nonce=\"{nonce}\">")).count(), 1);
+        assert_eq!(page.matches(&format!("<style nonce=\"{nonce}\">")).count(), 1);
+        assert!(policy.starts_with("\" content=\"default-src 'none';"));
+    }
 }

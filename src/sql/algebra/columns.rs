@@ -143,7 +143,7 @@ mod tests {
         let high: ColSet = [Col(191)].into_iter().collect();
         assert!(low.is_subset(&set) && high.is_subset(&set) && !set.is_subset(&low) && !set.is_subset(&high));
         assert!(set.intersects(&high) && set.intersects(&low) && !low.intersects(&high));
-        let mut both = low.clone();
+        let mut both = low;
         both.extend(&high);
         assert_eq!(both.iter().collect::<Vec<_>>(), [Col(5), Col(191)]);
         assert!(!both.insert(Col(191)) && both.insert(Col(192)));

@@ -102,6 +102,7 @@ impl<'a> Lowerer<'a> {
                 }
                 return self.grouping_call(asked);
             }
+            let mut name = name;
             if limit.is_some() || ignore_nulls {
                 // What it takes of which rows is part of what it is.
                 let count = limit.map(|e| self.expr(e)).transpose()?;
@@ -114,10 +115,14 @@ impl<'a> Lowerer<'a> {
                     Some(_) => return Err(BindFault::unsupported(format!("a clause inside {name}"))),
                     None => String::new(),
                 };
-                let name = format!("{name}{nulls}{number}");
-                return self.aggregate_call(&name, &args, distinct, function.filter.as_deref(), &order_items);
+                name = format!("{name}{nulls}{number}");
             }
-            return self.aggregate_call(&name, &args, distinct, function.filter.as_deref(), &order_items);
+            let before = self.scopes.last().map_or(0, |scope| scope.aggs.len());
+            let call = self.agg_call(&name, &args, distinct, function.filter.as_deref(), &order_items)?;
+            if self.scopes.last().map_or(0, |scope| scope.aggs.len()) != before {
+                return Err(BindFault::unsupported("an aggregate inside an aggregate"));
+            }
+            return self.aggregate_call(call);
         }
         if distinct || function.filter.is_some() || !order_items.is_empty() || limit.is_some() || ignore_nulls
         {
@@ -297,22 +302,10 @@ impl<'a> Lowerer<'a> {
         Ok(AggCall { func, args: args.into(), distinct, filter, order: keys.into() })
     }
 
-    fn aggregate_call(
-        &mut self,
-        name: &str,
-        args: &[Argument<'a>],
-        distinct: bool,
-        filter: Option<&'a Expr>,
-        order: &[&'a sqlparser::ast::OrderByExpr],
-    ) -> Result<ExprId> {
-        let before = self.scopes.last().map_or(0, |scope| scope.aggs.len());
-        let call = self.agg_call(name, args, distinct, filter, order)?;
-        if self.scopes.last().map_or(0, |scope| scope.aggs.len()) != before {
-            return Err(BindFault::unsupported("an aggregate inside an aggregate"));
-        }
-        // rule: average
-        // AVG of integers or doubles is a sum divided by a count, to the last digit; of decimals it is not.
-        if name == "avg" && call.args.len() == 1 {
+    // rule: average
+    /// AVG of integers or doubles is a sum divided by a count, to the last digit; of decimals it is not.
+    fn aggregate_call(&mut self, call: AggCall) -> Result<ExprId> {
+        if self.arena.is(call.func, "avg") && call.args.len() == 1 {
             let kind = self.arena.type_of(call.args[0]);
             let exact = match self.dialect {
                 Dialect::DuckDb => kind.is_int() || kind == Type::Float(64),

@@ -42,25 +42,42 @@ impl Normalizer<'_> {
     // rule: semi-join
     /// EXISTS of at most one row, or where duplicates do not matter, is a join.
     fn semi_joins(&mut self, block: &mut Block, set: bool) {
+        self.each_exists(block, |this, block, sub| {
+            let mut facts = Vec::new();
+            let one = set || this.closure(&sub, &mut ColSet::default(), &mut facts);
+            if !one || sub.sources.is_empty() {
+                return false;
+            }
+            this.arena.used_facts.extend(facts);
+            let mut copy = Sub { block: sub, outputs: Vec::new() };
+            this.arena.refresh(&mut copy);
+            splice(this.arena, block, copy.block);
+            true
+        });
+    }
+
+    /// Offers each EXISTS among the conditions of a block, with that condition taken out; where it is not taken over, it
+    /// is put back.
+    pub(super) fn each_exists(
+        &mut self,
+        block: &mut Block,
+        take_over: impl Fn(&mut Self, &mut Block, Block) -> bool,
+    ) {
         let mut at = 0;
         while at < block.filters.len() {
-            let Node::Exists(id) = *self.arena.node(block.filters[at]) else {
+            let e = block.filters[at];
+            let Node::Exists(id) = *self.arena.node(e) else {
                 at += 1;
                 continue;
             };
-            let sub = self.arena.sub(id).clone();
-            let mut facts = Vec::new();
-            let one = set || self.closure(&sub.block, &mut ColSet::default(), &mut facts);
-            if !one || sub.block.sources.is_empty() {
-                at += 1;
-                continue;
-            }
-            self.arena.used_facts.extend(facts);
+            let sub = self.arena.sub(id).block.clone();
             block.filters.remove(at);
-            let mut copy = Sub { block: sub.block, outputs: Vec::new() };
-            self.arena.refresh(&mut copy);
-            splice(self.arena, block, copy.block);
-            self.changed = true;
+            if take_over(self, block, sub) {
+                self.changed = true;
+            } else {
+                block.filters.insert(at, e);
+                at += 1;
+            }
         }
     }
 

@@ -192,22 +192,12 @@ impl Normalizer<'_> {
     // rule: own-match
     /// An EXISTS that the row itself satisfies: its reads are reads of the block, and its conditions hold for those.
     pub(super) fn own_matches(&mut self, block: &mut Block) {
-        let mut at = 0;
-        while at < block.filters.len() {
-            let Node::Exists(id) = *self.arena.node(block.filters[at]) else {
-                at += 1;
-                continue;
-            };
-            let sub = self.arena.sub(id).clone();
-            let exists = block.filters.remove(at);
-            if let Some(present) = self.matches_itself(block, &sub.block) {
-                block.filters.extend(present);
-                self.changed = true;
-            } else {
-                block.filters.insert(at, exists);
-                at += 1;
-            }
-        }
+        self.each_exists(block, |this, block, sub| {
+            let present = this.matches_itself(block, &sub);
+            let matches = present.is_some();
+            block.filters.extend(present.into_iter().flatten());
+            matches
+        });
     }
 
     fn matches_itself(&mut self, block: &Block, sub: &Block) -> Option<Vec<ExprId>> {

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::names::{
     ADAPTER_PREFIXES, CONFIG_KEYS, CROSS_DATABASE, INTERNAL_MACROS, INTERNAL_NAMES, MATERIALIZATIONS,
-    SQL_CONFIG_KEYS,
+    SQL_CONFIG_KEYS, SQL_TEST_SETTINGS, TEST_SETTINGS,
 };
 use super::{Policy, Violation};
 use crate::sql::jinja::{JinjaUse, Uses};
@@ -188,14 +188,12 @@ pub(super) fn config_entry(policy: &Policy, key: &str, value: &Json) -> Option<(
                 None => ("materialization", "the materialization must be written out".to_owned()),
             })
         }
-        _ if !CONFIG_KEYS.contains(&key) => {
-            Some(("config_key", format!("config key `{key}` is not allowed")))
-        }
-        _ if SQL_CONFIG_KEYS.contains(&key) => fragments(policy, value)
+        _ if SQL_CONFIG_KEYS.contains(&key) || SQL_TEST_SETTINGS.contains(&key) => fragments(policy, value)
             .into_iter()
             .next()
             .map(|violation| (violation.class, format!("in config key `{key}`: {}", violation.message))),
-        _ => None,
+        _ if CONFIG_KEYS.contains(&key) || TEST_SETTINGS.contains(&key) => None,
+        _ => Some(("config_key", format!("config key `{key}` is not allowed"))),
     }
 }
 

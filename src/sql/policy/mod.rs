@@ -12,6 +12,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub use names::{SQL_TEST_SETTINGS, TEST_SETTINGS};
+
 use super::Dialect;
 use super::jinja::{Context, JinjaFaultKind, Rendered, render, scan};
 

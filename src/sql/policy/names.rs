@@ -319,7 +319,6 @@ pub(super) const INTERNAL_NAMES: &[&str] = &[
 /// Keys of `config()` that say what a model is, and change nothing outside it.
 pub(super) const CONFIG_KEYS: &[&str] = &[
     "materialized",
-    "unique_key",
     "incremental_strategy",
     "on_schema_change",
     "on_configuration_change",
@@ -338,17 +337,8 @@ pub(super) const CONFIG_KEYS: &[&str] = &[
     "batch_size",
     "lookback",
     "concurrent_batches",
-    "merge_update_columns",
-    "merge_exclude_columns",
-    "incremental_predicates",
-    "cluster_by",
-    "partition_by",
-    "partitions",
-    "sort",
     "sort_type",
-    "dist",
     "bind",
-    "indexes",
     "unlogged",
     "transient",
     "automatic_clustering",
@@ -360,7 +350,6 @@ pub(super) const CONFIG_KEYS: &[&str] = &[
     "hours_to_expiration",
     "max_staleness",
     "query_tag",
-    "target_lag",
     "freshness",
     "deprecation_date",
     "constraints",
@@ -370,17 +359,11 @@ pub(super) const CONFIG_KEYS: &[&str] = &[
     "latest_version",
     "versions",
     "data_type",
-    "severity",
-    "where",
-    "limit",
-    "warn_if",
-    "error_if",
-    "fail_calc",
     "quote_columns",
     "static_analysis",
 ];
 
-/// Config keys whose values become part of SQL.
+/// Further keys of `config()`, whose values become part of SQL.
 pub(super) const SQL_CONFIG_KEYS: &[&str] = &[
     "unique_key",
     "merge_update_columns",
@@ -392,20 +375,21 @@ pub(super) const SQL_CONFIG_KEYS: &[&str] = &[
     "sort",
     "dist",
     "indexes",
-    "where",
-    "warn_if",
-    "error_if",
-    "fail_calc",
     "target_lag",
 ];
+
+/// Settings of a test that say when it fails.
+pub const TEST_SETTINGS: &[&str] = &["severity", "limit"];
+
+/// Further settings of a test, whose values become part of SQL.
+pub const SQL_TEST_SETTINGS: &[&str] = &["where", "warn_if", "error_if", "fail_calc"];
 
 /// Materializations that make one relation, of the model's own name. One that the project does not have is for dbt to refuse.
 pub(super) const MATERIALIZATIONS: &[&str] =
     &["table", "view", "ephemeral", "incremental", "materialized_view", "dynamic_table", "streaming_table"];
 
-/// Functions that read files, the network, other databases, settings or secrets, run SQL given as text, or act.
-pub(super) const DENIED_FUNCTIONS: &[&str] = &[
-    // files and network
+/// Functions that read files, the network or other databases.
+pub(super) const FILE_FUNCTIONS: &[&str] = &[
     "glob",
     "sniff_csv",
     "parquet_metadata",
@@ -413,7 +397,6 @@ pub(super) const DENIED_FUNCTIONS: &[&str] = &[
     "parquet_file_metadata",
     "parquet_kv_metadata",
     "parquet_bloom_probe",
-    "which_secret",
     "arrow_scan",
     "arrow_scan_dumb",
     "seq_scan",
@@ -442,7 +425,6 @@ pub(super) const DENIED_FUNCTIONS: &[&str] = &[
     "get_stage_location",
     "build_scoped_file_url",
     "build_stage_file_url",
-    "list_secrets",
     "remote_query",
     "query_to_xml",
     "table_to_xml",
@@ -463,7 +445,28 @@ pub(super) const DENIED_FUNCTIONS: &[&str] = &[
     "input_file_name",
     "cloud_files",
     "csv_scan",
-    // settings, environment, secrets, the catalogue
+];
+
+/// What the names of further such functions begin with.
+pub(super) const FILE_PREFIXES: &[&str] = &[
+    "read_",
+    "pg_ls_",
+    "pg_file_",
+    "sqlite_",
+    "postgres_",
+    "mysql_",
+    "st_read",
+    "iceberg_",
+    "ducklake_",
+    "httpfs_",
+    "http_",
+    "load_aws_",
+    "parquet_",
+    "gsheet_",
+];
+
+/// Functions that read settings, the environment, secrets or the catalogue.
+pub(super) const SYSTEM_FUNCTIONS: &[&str] = &[
     "getenv",
     "current_setting",
     "set_config",
@@ -488,7 +491,16 @@ pub(super) const DENIED_FUNCTIONS: &[&str] = &[
     "storage_info",
     "show_databases",
     "show_tables",
-    // SQL given as text, and actions
+    "which_secret",
+    "list_secrets",
+    "txid_current",
+];
+
+/// What the names of further such functions begin with.
+pub(super) const SYSTEM_PREFIXES: &[&str] = &["duckdb_", "pragma_", "system$", "sys_"];
+
+/// Functions that run SQL given as text, or act.
+pub(super) const ACTIONS: &[&str] = &[
     "query",
     "query_table",
     "execute",
@@ -506,7 +518,6 @@ pub(super) const DENIED_FUNCTIONS: &[&str] = &[
     "pg_notify",
     "pg_advisory_lock",
     "pg_logical_emit_message",
-    "txid_current",
     "enable_logging",
     "enable_profiling",
     "ts_stat",
@@ -517,29 +528,8 @@ pub(super) const DENIED_FUNCTIONS: &[&str] = &[
     "wait",
 ];
 
-/// Beginnings of such functions.
-pub(super) const DENIED_PREFIXES: &[&str] = &[
-    "read_",
-    "duckdb_",
-    "pragma_",
-    "system$",
-    "pg_ls_",
-    "pg_file_",
-    "sqlite_",
-    "postgres_",
-    "mysql_",
-    "st_read",
-    "iceberg_",
-    "ducklake_",
-    "httpfs_",
-    "http_",
-    "load_aws_",
-    "parquet_",
-    "gsheet_",
-    "dbms_",
-    "utl_",
-    "sys_",
-];
+/// What the names of further such functions begin with.
+pub(super) const ACTION_PREFIXES: &[&str] = &["dbms_", "utl_"];
 
 /// Table functions that make rows of their arguments alone.
 pub(super) const TABLE_FUNCTIONS: &[&str] = &[

@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{Expr, Ident, ObjectName, Query, Spanned, TableFactor, Value, Visit, Visitor};
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
-use super::names::{DENIED_FUNCTIONS, DENIED_PREFIXES, SYSTEM_SCHEMAS, TABLE_FUNCTIONS};
+use super::names::{
+    ACTION_PREFIXES, ACTIONS, FILE_FUNCTIONS, FILE_PREFIXES, SYSTEM_FUNCTIONS, SYSTEM_PREFIXES,
+    SYSTEM_SCHEMAS, TABLE_FUNCTIONS,
+};
 use super::{Policy, Violation};
 use crate::sql::Dialect;
 use crate::sql::jinja::Rendered;
@@ -140,12 +143,9 @@ pub(super) fn tokens_only(sql: &str, dialect: Dialect, opaque: &[String]) -> Vec
         }
         let called = tokens.get(i + 1).is_some_and(|next| next.token == Token::LParen);
         let is_macro = || opaque.iter().any(|call| call.split('(').next() == Some(word.value.as_str()));
-        if called && is_denied(&lower) && !names_a_relation(&tokens, i) && !is_macro() {
-            found.push(Violation::new(
-                function_class(&lower),
-                format!("calls `{}`", word.value),
-                place(token.span),
-            ));
+        let class = denied(&lower).filter(|_| called && !names_a_relation(&tokens, i) && !is_macro());
+        if let Some(class) = class {
+            found.push(Violation::new(class, format!("calls `{}`", word.value), place(token.span)));
         }
     }
     found
@@ -208,54 +208,27 @@ fn loose(sql: &str) -> Vec<Violation> {
             let start =
                 before.rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).map_or(0, |p| p + 1);
             let name = before.get(start..).unwrap_or("").to_lowercase();
-            if is_denied(&name) {
-                found.push(Violation::new(function_class(&name), format!("calls `{name}`"), (i + 1, 0)));
+            if let Some(class) = denied(&name) {
+                found.push(Violation::new(class, format!("calls `{name}`"), (i + 1, 0)));
             }
         }
     }
     found
 }
 
-fn is_denied(function: &str) -> bool {
-    DENIED_FUNCTIONS.contains(&function)
-        || DENIED_PREFIXES.iter().any(|prefix| function.starts_with(prefix))
-        || function.ends_with("_scan")
-}
-
-fn function_class(function: &str) -> &'static str {
-    const SYSTEM: &[&str] = &[
-        "getenv",
-        "current_setting",
-        "set_config",
-        "getvariable",
-        "set_variable",
-        "current_query",
-        "version",
-        "which_secret",
-        "txid_current",
-        "current_transaction_id",
-    ];
-    const ACTIONS: &[&str] = &[
-        "query",
-        "query_table",
-        "execute",
-        "nextval",
-        "setval",
-        "currval",
-        "lastval",
-        "result_scan",
-        "last_query_id",
-    ];
-    if SYSTEM.contains(&function)
-        || ["duckdb_", "pragma_", "system$", "sys_"].iter().any(|prefix| function.starts_with(prefix))
-    {
-        "system_function"
-    } else if ACTIONS.contains(&function)
-        || function.starts_with("pg_") && !function.starts_with("pg_read") && !function.starts_with("pg_ls")
-    {
-        "denied_function"
+/// The class of a function that a model may not call.
+fn denied(function: &str) -> Option<&'static str> {
+    let is_of = |names: &[&str], prefixes: &[&str]| {
+        names.contains(&function) || prefixes.iter().any(|prefix| function.starts_with(prefix))
+    };
+    if is_of(SYSTEM_FUNCTIONS, SYSTEM_PREFIXES) {
+        Some("system_function")
+    } else if is_of(ACTIONS, ACTION_PREFIXES) {
+        Some("denied_function")
+    } else if is_of(FILE_FUNCTIONS, FILE_PREFIXES) || function.ends_with("_scan") {
+        Some("file_function")
     } else {
-        "file_function"
+        None
     }
 }
 
@@ -311,7 +284,7 @@ impl Relations<'_> {
             last.as_ident().map_or_else(|| last.to_string(), |ident| ident.value.clone()).to_lowercase();
         let is_macro =
             self.rendered.opaque.iter().any(|call| call.to_lowercase().starts_with(&format!("{function}(")));
-        if !is_macro && !TABLE_FUNCTIONS.contains(&function.as_str()) && !is_denied(&function) {
+        if !is_macro && !TABLE_FUNCTIONS.contains(&function.as_str()) && denied(&function).is_none() {
             let message = format!("reads rows from the function `{function}`");
             self.found.push(Violation::new("table_function", message, place(name.span())));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{EnvironmentError, PYTHON_AT_LEAST, PYTHON_BELOW, REQUIREMENTS, check_managed, supported};
 use crate::tool::process::{Finished, Limits, Program};
+use crate::tool::progress::Progress;
 use crate::tool::state;
 
 /// Variables that pip and venv may need: its own settings, proxies and certificates.
@@ -30,14 +31,14 @@ pub(super) fn install(
     home: &Path,
     python: Option<&Path>,
     broken: Option<&str>,
-    progress: &dyn Fn(&str),
+    progress: &dyn Fn(Progress),
 ) -> Result<(), EnvironmentError> {
     state::create(root, "tools")?;
     let lock = fs_err::File::create(home.with_extension("lock"))?;
     match lock.file().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            progress("another assay is installing the tools; waiting for it");
+            progress("another assay is installing the tools; waiting for it".into());
             lock.file().lock()?;
             if check_managed(home).is_ok() {
                 return Ok(());
@@ -46,8 +47,8 @@ pub(super) fn install(
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
     match broken {
-        Some(why) => progress(&format!("the tools environment is damaged ({why}); making it anew")),
-        None => progress("installing dbt, duckdb and sqlfluff (once, about 350 MB)"),
+        Some(why) => progress(format!("the tools environment is damaged ({why}); making it anew").into()),
+        None => progress("installing dbt, duckdb and sqlfluff (once, about 350 MB)".into()),
     }
     let python = match python {
         Some(python) => suitable(python).map_err(|found| EnvironmentError::PythonVersion { found })?,
@@ -64,7 +65,7 @@ pub(super) fn install(
     relocate_scripts(&partial, home)?;
     remove(home)?;
     fs_err::rename(&partial, home)?;
-    progress("the tools are installed");
+    progress("the tools are installed".into());
     Ok(())
 }
 
@@ -75,7 +76,7 @@ pub(super) fn remove(dir: &Path) -> Result<(), EnvironmentError> {
     Ok(())
 }
 
-fn make(python: &Path, dir: &Path, progress: &dyn Fn(&str)) -> Result<(), EnvironmentError> {
+fn make(python: &Path, dir: &Path, progress: &dyn Fn(Progress)) -> Result<(), EnvironmentError> {
     let finished = with_pip_environment(Program::new(python))
         .args(["-m", "venv"])
         .arg(dir)
@@ -94,9 +95,9 @@ fn make(python: &Path, dir: &Path, progress: &dyn Fn(&str)) -> Result<(), Enviro
             if let Some(package) = line.strip_prefix("Collecting ") {
                 done += 1;
                 let name = package.split([' ', '=']).next().unwrap_or(package);
-                progress(&format!("fetching {name} ({done} of at most {total})"));
+                progress(Progress::of("fetching", format!("fetching {name} ({done} of at most {total})")));
             } else if line.starts_with("Installing") {
-                progress("unpacking");
+                progress("unpacking".into());
             }
         })?;
     check(&finished, "pip install", dir)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::EnvironmentError;
 use super::install::{check, remove, with_pip_environment};
 use crate::tool::process::{Limits, Program};
+use crate::tool::progress::Progress;
 use crate::tool::state;
 
 /// The version of dbt.
@@ -45,7 +46,7 @@ pub fn find(root: &Path) -> Option<V2> {
 ///
 /// # Errors
 /// When this system has no build of it, npm is missing, or the download fails.
-pub fn ensure(root: &Path, python: &Path, progress: &dyn Fn(&str)) -> Result<V2, EnvironmentError> {
+pub fn ensure(root: &Path, python: &Path, progress: &dyn Fn(Progress)) -> Result<V2, EnvironmentError> {
     if let Some(found) = find(root) {
         return Ok(found);
     }
@@ -61,7 +62,7 @@ pub fn ensure(root: &Path, python: &Path, progress: &dyn Fn(&str)) -> Result<V2,
     match lock.file().try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            progress("another assay is installing dbt 2; waiting for it");
+            progress("another assay is installing dbt 2; waiting for it".into());
             lock.file().lock()?;
         }
         Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -69,7 +70,7 @@ pub fn ensure(root: &Path, python: &Path, progress: &dyn Fn(&str)) -> Result<V2,
     if let Some(found) = find(root) {
         return Ok(found);
     }
-    progress("installing dbt 2 and its DuckDB driver (once, a download of 72 MB)");
+    progress("installing dbt 2 and its DuckDB driver (once, a download of 72 MB)".into());
     let partial = home.with_extension("partial");
     remove(&partial)?;
     fs_err::create_dir_all(partial.join("lib"))?;

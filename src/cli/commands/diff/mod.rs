@@ -273,6 +273,6 @@ fn duckdb(config: &Config, args: &DiffArgs) -> anyhow::Result<Option<PathBuf>> {
     if !state::folder(&config.root, "tools").is_dir() {
         return Ok(None);
     }
-    let tools = environment::ensure(&config.root, &Existing::default(), &output::talk);
+    let tools = environment::ensure(&config.root, &Existing::default(), &|step| output::talk(&step.text));
     Ok(tools.ok().map(|tools| tools.duckdb))
 }
