@@ -11,6 +11,7 @@ mod build_calls;
 mod build_case;
 pub mod columns;
 mod compare_build;
+mod foreign;
 pub mod map;
 pub mod node;
 pub mod print;

@@ -2,30 +2,43 @@
 //! came from.
 //!
 //! Columns are called by their number, so no name can be captured; each source is a derived table that lists its columns.
+//! What another dialect means by a function, an operator or a cast, and how DuckDB spells that, is said in
+//! [`super::foreign`].
 
+use super::foreign;
 use super::{
     AggCall, Arena, Block, Branch, CmpOp, Col, ColSet, Const, ExprId, Frame, FrameBound, Node, OrderKey,
     Outer, Query, Source, WindowCall,
 };
+use crate::sql::Dialect;
 use crate::sql::types::Type;
 
 /// Nesting that is printed; what is deeper is given up.
 const DEPTH: usize = 120;
 
-/// The query as one SELECT; `None` where it holds something that has no spelling in DuckDB.
-pub fn to_sql(arena: &Arena, query: &Query) -> Option<String> {
-    let mut printer = Printer { arena, aliases: 0, depth: 0 };
+/// SQL, or what has no spelling in DuckDB.
+pub(super) type Printed = Result<String, String>;
+
+/// The query as one SELECT of DuckDB's, whatever dialect it came from.
+///
+/// # Errors
+/// What it holds that has no spelling in DuckDB, or none that is known to mean the same.
+pub fn to_sql(arena: &Arena, query: &Query) -> Result<String, String> {
+    let foreign = !matches!(arena.dialect, Dialect::DuckDb | Dialect::Generic);
+    let mut printer = Printer { arena, foreign, aliases: 0, depth: 0 };
     let outputs = query
         .outputs
         .iter()
-        .map(|(name, expr)| Some(format!("{} AS {}", printer.expr(*expr)?, quoted(arena.text(*name)))))
-        .collect::<Option<Vec<_>>>()?;
+        .map(|(name, expr)| Ok(format!("{} AS {}", printer.expr(*expr)?, quoted(arena.text(*name)))))
+        .collect::<Result<Vec<_>, String>>()?;
     let rows = printer.rows(&query.block)?;
-    Some(format!("SELECT {} {rows}", outputs.join(", ")))
+    Ok(format!("SELECT {} {rows}", outputs.join(", ")))
 }
 
 struct Printer<'a> {
     arena: &'a Arena,
+    /// Of another dialect: calls mean what they mean there.
+    foreign: bool,
     aliases: usize,
     depth: usize,
 }
@@ -60,10 +73,10 @@ impl Printer<'_> {
     }
 
     /// `FROM ... WHERE ...`.
-    fn rows(&mut self, block: &Block) -> Option<String> {
+    fn rows(&mut self, block: &Block) -> Printed {
         self.depth += 1;
         if self.depth > DEPTH {
-            return None;
+            return Err(too_deep());
         }
         let mut from = Vec::with_capacity(block.sources.len());
         for source in &block.sources {
@@ -73,7 +86,8 @@ impl Printer<'_> {
         for outer in &block.outers {
             from.push_str(&self.outer(outer)?);
         }
-        let mut conditions = block.filters.iter().map(|e| self.expr(*e)).collect::<Option<Vec<_>>>()?;
+        let mut conditions =
+            block.filters.iter().map(|e| self.expr(*e)).collect::<Result<Vec<_>, String>>()?;
         for class in &block.equal {
             if let [first, rest @ ..] = class.as_slice() {
                 conditions.extend(rest.iter().map(|other| format!("{} = {}", name(*first), name(*other))));
@@ -88,35 +102,35 @@ impl Printer<'_> {
         } else {
             format!(" WHERE {}", conditions.join(" AND "))
         };
-        Some(format!("FROM {from}{filter}"))
+        Ok(format!("FROM {from}{filter}"))
     }
 
-    fn outer(&mut self, outer: &Outer) -> Option<String> {
+    fn outer(&mut self, outer: &Outer) -> Printed {
         let mut items = self.columns(&outer.right);
         items.push(format!("TRUE AS {}", name(outer.marker)));
         let rows = self.rows(&outer.right)?;
         let on = self.all(&outer.on)?;
         let alias = self.alias();
-        Some(format!(" LEFT JOIN (SELECT {} {rows}) AS {alias} ON {on}", items.join(", ")))
+        Ok(format!(" LEFT JOIN (SELECT {} {rows}) AS {alias} ON {on}", items.join(", ")))
     }
 
-    fn all(&mut self, conditions: &[ExprId]) -> Option<String> {
-        let conditions = conditions.iter().map(|e| self.expr(*e)).collect::<Option<Vec<_>>>()?;
-        Some(if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") })
+    fn all(&mut self, conditions: &[ExprId]) -> Printed {
+        let conditions = conditions.iter().map(|e| self.expr(*e)).collect::<Result<Vec<_>, String>>()?;
+        Ok(if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") })
     }
 
     /// A branch of a set operation, its columns under the names given.
-    fn branch(&mut self, branch: &Branch, cols: &[Col]) -> Option<String> {
+    fn branch(&mut self, branch: &Branch, cols: &[Col]) -> Printed {
         let items = branch
             .outputs
             .iter()
             .zip(cols)
-            .map(|(e, col)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
-            .collect::<Option<Vec<_>>>()?;
-        Some(format!("SELECT {} {}", Self::select(&items), self.rows(&branch.block)?))
+            .map(|(e, col)| Ok(format!("{} AS {}", self.expr(*e)?, name(*col))))
+            .collect::<Result<Vec<_>, String>>()?;
+        Ok(format!("SELECT {} {}", Self::select(&items), self.rows(&branch.block)?))
     }
 
-    fn source(&mut self, source: &Source) -> Option<String> {
+    fn source(&mut self, source: &Source) -> Printed {
         let body = match source {
             Source::Scan(scan) => {
                 let table = self.arena.table_of(*scan);
@@ -129,10 +143,11 @@ impl Printer<'_> {
                     .cols
                     .iter()
                     .map(|(position, col)| {
-                        let (column, _) = table.columns.get(usize::try_from(*position).ok()?)?;
-                        Some(format!("{} AS {}", quoted(self.arena.text(*column)), name(*col)))
+                        let column = usize::try_from(*position).ok().and_then(|at| table.columns.get(at));
+                        let (column, _) = column.ok_or("a table without known columns")?;
+                        Ok(format!("{} AS {}", quoted(self.arena.text(*column)), name(*col)))
                     })
-                    .collect::<Option<Vec<_>>>()?;
+                    .collect::<Result<Vec<_>, String>>()?;
                 let path: Vec<String> = self.arena.text(table.name).split('.').map(quoted).collect();
                 format!("SELECT {} FROM {}", Self::select(&items), path.join("."))
             }
@@ -142,12 +157,12 @@ impl Printer<'_> {
                     let items = row
                         .iter()
                         .zip(&values.cols)
-                        .map(|(e, col)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
-                        .collect::<Option<Vec<_>>>()?;
+                        .map(|(e, col)| Ok(format!("{} AS {}", self.expr(*e)?, name(*col))))
+                        .collect::<Result<Vec<_>, String>>()?;
                     rows.push(format!("SELECT {}", Self::select(&items)));
                 }
                 if rows.is_empty() {
-                    return None;
+                    return Err("VALUES without rows".to_owned());
                 }
                 rows.join(" UNION ALL ")
             }
@@ -155,13 +170,13 @@ impl Printer<'_> {
                 let keys = aggregate
                     .keys
                     .iter()
-                    .map(|(col, e)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
-                    .collect::<Option<Vec<_>>>()?;
+                    .map(|(col, e)| Ok(format!("{} AS {}", self.expr(*e)?, name(*col))))
+                    .collect::<Result<Vec<_>, String>>()?;
                 let aggs = aggregate
                     .aggs
                     .iter()
-                    .map(|(col, e)| Some(format!("{} AS {}", self.expr(*e)?, name(*col))))
-                    .collect::<Option<Vec<_>>>()?;
+                    .map(|(col, e)| Ok(format!("{} AS {}", self.expr(*e)?, name(*col))))
+                    .collect::<Result<Vec<_>, String>>()?;
                 // Keys get names first: a number in GROUP BY would mean a position.
                 let mut inner = self.columns(&aggregate.input);
                 inner.extend(keys);
@@ -196,7 +211,7 @@ impl Printer<'_> {
                     .branches
                     .iter()
                     .map(|branch| self.branch(branch, &union.cols))
-                    .collect::<Option<Vec<_>>>()?;
+                    .collect::<Result<Vec<_>, String>>()?;
                 branches
                     .into_iter()
                     .map(|branch| format!("({branch})"))
@@ -225,7 +240,7 @@ impl Printer<'_> {
             }
             Source::Limit(limit) => {
                 if limit.extra.is_some() {
-                    return None;
+                    return Err("a clause of LIMIT".to_owned());
                 }
                 let items = self.columns(&limit.input);
                 let mut body = format!("SELECT {} {}", Self::select(&items), self.rows(&limit.input)?);
@@ -237,40 +252,40 @@ impl Printer<'_> {
                 }
                 body
             }
-            Source::Opaque(_) => return None,
+            Source::Opaque(_) => return Err("a clause that is compared as text".to_owned()),
         };
         let alias = self.alias();
-        Some(format!("({body}) AS {alias}"))
+        Ok(format!("({body}) AS {alias}"))
     }
 
     /// ` ORDER BY ...`, or nothing.
-    fn order(&mut self, keys: &[OrderKey]) -> Option<String> {
+    fn order(&mut self, keys: &[OrderKey]) -> Printed {
         let keys = keys
             .iter()
             .map(|key| {
                 let (way, nulls) =
                     (if key.desc { "DESC" } else { "ASC" }, if key.nulls_first { "FIRST" } else { "LAST" });
-                Some(format!("{} {way} NULLS {nulls}", self.expr(key.expr)?))
+                Ok(format!("{} {way} NULLS {nulls}", self.expr(key.expr)?))
             })
-            .collect::<Option<Vec<_>>>()?;
-        Some(if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) })
+            .collect::<Result<Vec<_>, String>>()?;
+        Ok(if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) })
     }
 
-    fn list(&mut self, exprs: &[ExprId]) -> Option<Vec<String>> {
+    fn list(&mut self, exprs: &[ExprId]) -> Result<Vec<String>, String> {
         exprs.iter().map(|e| self.expr(*e)).collect()
     }
 
     /// The rows of a subquery with its outputs, or with a constant.
-    fn subquery(&mut self, sub: super::SubId, outputs: bool) -> Option<String> {
+    fn subquery(&mut self, sub: super::SubId, outputs: bool) -> Printed {
         let sub = self.arena.sub(sub);
         let items = if outputs { self.list(&sub.outputs)? } else { Vec::new() };
-        Some(format!("SELECT {} {}", Self::select(&items), self.rows(&sub.block)?))
+        Ok(format!("SELECT {} {}", Self::select(&items), self.rows(&sub.block)?))
     }
 
-    fn expr(&mut self, expr: ExprId) -> Option<String> {
+    fn expr(&mut self, expr: ExprId) -> Printed {
         self.depth += 1;
         if self.depth > DEPTH {
-            return None;
+            return Err(too_deep());
         }
         let arena = self.arena;
         let printed = match arena.node(expr) {
@@ -280,6 +295,7 @@ impl Printer<'_> {
             Node::Or(parts) => format!("({})", self.list(parts)?.join(" OR ")),
             Node::Not(inner) => format!("(NOT {})", self.expr(*inner)?),
             Node::Cmp(op, a, b) => {
+                self.comparable(*a, *b)?;
                 let op = match op {
                     CmpOp::Eq => "=",
                     CmpOp::Ne => "<>",
@@ -288,7 +304,10 @@ impl Printer<'_> {
                 };
                 format!("({} {op} {})", self.expr(*a)?, self.expr(*b)?)
             }
-            Node::Same(a, b) => format!("({} IS NOT DISTINCT FROM {})", self.expr(*a)?, self.expr(*b)?),
+            Node::Same(a, b) => {
+                self.comparable(*a, *b)?;
+                format!("({} IS NOT DISTINCT FROM {})", self.expr(*a)?, self.expr(*b)?)
+            }
             Node::IsNull(inner) => format!("({} IS NULL)", self.expr(*inner)?),
             Node::IsTrue(inner) => format!("({} IS TRUE)", self.expr(*inner)?),
             Node::Case(arms, otherwise) => {
@@ -300,18 +319,29 @@ impl Printer<'_> {
             }
             Node::Coalesce(parts) => format!("coalesce({})", self.list(parts)?.join(", ")),
             Node::Cast(inner, data_type, written, attempt) => {
+                if self.foreign && !foreign::casts(arena, *inner, *data_type) {
+                    return Err(format!("the cast to {}", arena.text(*written)));
+                }
                 let word = if *attempt { "TRY_CAST" } else { "CAST" };
                 format!("{word}({} AS {})", self.expr(*inner)?, type_name(*data_type, arena.text(*written)))
             }
             Node::Call(func, args) => {
-                let args = self.list(args)?;
-                call(arena.text(*func), &args)?
+                let printed = self.list(args)?;
+                let func = arena.text(*func);
+                let printed = match self.foreign {
+                    true => foreign::call(arena, func, args, &printed),
+                    false => call(func, &printed),
+                };
+                printed.ok_or_else(|| named(func))?
             }
             Node::Guard(marker, inner) => {
                 format!("(CASE WHEN {} THEN {} END)", name(*marker), self.expr(*inner)?)
             }
             Node::Exists(sub) => format!("EXISTS ({})", self.subquery(*sub, false)?),
             Node::In(left, sub) => {
+                for (a, b) in left.iter().zip(&arena.sub(*sub).outputs) {
+                    self.comparable(*a, *b)?;
+                }
                 let left = self.list(left)?.join(", ");
                 format!("(({left}) IN ({}))", self.subquery(*sub, true)?)
             }
@@ -320,11 +350,19 @@ impl Printer<'_> {
             Node::Window(window) => self.window(window)?,
         };
         self.depth -= 1;
-        Some(printed)
+        Ok(printed)
     }
 
-    fn constant(&self, constant: Const) -> Option<String> {
-        Some(match constant {
+    /// Two values that a comparison of another dialect compares as DuckDB does.
+    fn comparable(&self, a: ExprId, b: ExprId) -> Result<(), String> {
+        if self.foreign && !foreign::comparable(self.arena, a, b) {
+            return Err("a comparison of values of different types".to_owned());
+        }
+        Ok(())
+    }
+
+    fn constant(&self, constant: Const) -> Printed {
+        Ok(match constant {
             Const::Null => "NULL".to_owned(),
             Const::Bool(value) => value.to_string().to_uppercase(),
             Const::Int(value) if value < 0 => format!("({value})"),
@@ -340,11 +378,14 @@ impl Printer<'_> {
             Const::Typed(data_type, value) => {
                 format!("CAST({} AS {})", text(self.arena.text(value)), type_name(data_type, "varchar"))
             }
+            Const::Raw(value) if self.foreign => {
+                return Err(format!("the literal {}", self.arena.text(value)));
+            }
             Const::Raw(value) => self.arena.text(value).to_owned(),
         })
     }
 
-    fn aggregate(&mut self, call: &AggCall, ignore_nulls: bool) -> Option<String> {
+    fn aggregate(&mut self, call: &AggCall, ignore_nulls: bool) -> Printed {
         let mut args = self.list(&call.args)?.join(", ");
         let func = self.arena.text(call.func);
         if func == "count" && args.is_empty() {
@@ -357,10 +398,13 @@ impl Printer<'_> {
             Some(filter) => format!(" FILTER (WHERE {})", self.expr(filter)?),
             None => String::new(),
         };
-        is_name(func).then(|| format!("{func}({distinct}{args}{order}{nulls}){filter}"))
+        if !is_name(func) || self.foreign && !foreign::aggregates(self.arena, call, ignore_nulls) {
+            return Err(named(func));
+        }
+        Ok(format!("{func}({distinct}{args}{order}{nulls}){filter}"))
     }
 
-    fn window(&mut self, window: &WindowCall) -> Option<String> {
+    fn window(&mut self, window: &WindowCall) -> Printed {
         let call = self.aggregate(&window.call, window.ignore_nulls)?;
         let mut over = Vec::new();
         if !window.partition.is_empty() {
@@ -378,11 +422,11 @@ impl Printer<'_> {
             };
             over.push(format!("{units} BETWEEN {} AND {}", self.bound(start)?, self.bound(end)?));
         }
-        Some(format!("{call} OVER ({})", over.join(" ")))
+        Ok(format!("{call} OVER ({})", over.join(" ")))
     }
 
-    fn bound(&mut self, bound: FrameBound) -> Option<String> {
-        Some(match bound {
+    fn bound(&mut self, bound: FrameBound) -> Printed {
+        Ok(match bound {
             FrameBound::Start => "UNBOUNDED PRECEDING".to_owned(),
             FrameBound::Preceding(n) => format!("{} PRECEDING", self.expr(n)?),
             FrameBound::Current => "CURRENT ROW".to_owned(),
@@ -392,7 +436,15 @@ impl Printer<'_> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+fn too_deep() -> String {
+    "a query that is nested too deep".to_owned()
+}
+
+fn named(func: &str) -> String {
+    if is_name(func) { format!("{func}()") } else { format!("the operator {func}") }
+}
+
+pub(super) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

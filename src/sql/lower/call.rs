@@ -263,6 +263,29 @@ impl<'a> Lowerer<'a> {
                 self.arena.call("current_timestamp", &[])
             }
             ("today" | "curdate", []) => self.arena.call("current_date", &[]),
+            // NULL where any part is, but in DuckDB and PostgreSQL.
+            ("concat", [_, _, ..])
+                if matches!(
+                    self.dialect,
+                    Dialect::Snowflake | Dialect::BigQuery | Dialect::Redshift | Dialect::Databricks
+                ) =>
+            {
+                self.arena.call("||", args)
+            }
+            ("zeroifnull", [value]) if matches!(self.dialect, Dialect::Snowflake | Dialect::Databricks) => {
+                let zero = self.arena.int(0);
+                self.arena.call("coalesce", &[*value, zero])
+            }
+            ("nullifzero", [value]) if matches!(self.dialect, Dialect::Snowflake | Dialect::Databricks) => {
+                let zero = self.arena.int(0);
+                self.arena.call("nullif", &[*value, zero])
+            }
+            // What overflows fails in the one and is NULL in the other.
+            ("safe_divide", [value, by]) if self.dialect == Dialect::BigQuery => {
+                let zero = self.arena.int(0);
+                let by = self.arena.call("nullif", &[*by, zero]);
+                self.arena.call("/", &[*value, by])
+            }
             _ => self.arena.call(name, args),
         }
     }

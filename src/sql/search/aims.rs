@@ -332,8 +332,10 @@ impl Visitor for Aims {
                 | BinaryOperator::Modulo => {
                     self.relate(left, Relation::Loose, right);
                     self.relate(right, Relation::Loose, left);
-                    for side in [left, right] {
-                        if let Some(name) = plain(side) {
+                    for (side, other) in [(left, right), (right, left)] {
+                        if let Expr::Interval(interval) = side.as_ref() {
+                            self.tell(other, &telling::moments_before(&interval.to_string()));
+                        } else if let Some(name) = plain(side) {
                             self.class_mut(&name).numeric = true;
                         }
                     }
@@ -387,6 +389,9 @@ impl Visitor for Aims {
                     let class = self.class_mut(&name);
                     if data_type.contains("DATE") || data_type.contains("TIME") {
                         class.date = true;
+                        if data_type == "DATE" {
+                            self.tell(expr, &telling::moments("hour"));
+                        }
                     } else if ["INT", "DEC", "NUM", "DOUBLE", "FLOAT", "REAL"]
                         .iter()
                         .any(|part| data_type.contains(part))
@@ -474,7 +479,14 @@ impl Aims {
             }
             other => other,
         };
-        let mut values = telling::moments(part);
+        let mut values = match (name, arguments) {
+            ("dateadd" | "date_add" | "timestampadd", [unit, _, _]) => {
+                telling::moments_before(&unit.to_string())
+            }
+            ("date_add" | "date_sub", [_, interval]) => telling::moments_before(&interval.to_string()),
+            ("add_months", _) => telling::moments_before("month"),
+            _ => telling::moments(part),
+        };
         values.extend(telling::texts(name, &numbers, &texts));
         for argument in arguments {
             self.tell(argument, &values);

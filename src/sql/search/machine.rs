@@ -1,5 +1,6 @@
 //! The phases of a search and the evidence it gathers.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use sqlparser::ast::Query;
@@ -8,12 +9,14 @@ use super::SearchOptions;
 use super::aims::Aims;
 use super::counterexample;
 use super::database::{Database, Layout};
+use super::dialects;
 use super::generate::Generator;
 use super::mutants;
 use super::script::{self, Fingerprint};
 use super::shape::Pairing;
 use super::shrink;
 use super::ties;
+use crate::sql::Dialect;
 use crate::sql::parse::parse_query;
 use crate::sql::schema::Schema;
 use crate::sql::verdict::{Comparison, Coverage, Method, Verdict};
@@ -142,20 +145,37 @@ impl Search {
             parse_query(sql, options.dialect)
                 .map_err(|fault| unknown(format!("the {side} cannot be parsed: {fault}")))
         };
-        let golden_query = read(golden, "golden")?;
-        let candidate_query = read(candidate, "candidate")?;
+        let mut golden_query = read(golden, "golden")?;
+        let mut candidate_query = read(candidate, "candidate")?;
         let aims = Aims::of(&[&golden_query, &candidate_query]);
         if let Some(function) = &aims.volatile {
             return Err(unknown(format!("{function}() does not return the same each time")));
         }
-        let layout = Layout::new(schema, &aims).map_err(unknown)?;
+        let seed = seed(golden, candidate);
+        let mut texts = [golden.to_owned(), candidate.to_owned()];
+        let mut in_duckdb = Cow::Borrowed(schema);
+        if !matches!(options.dialect, Dialect::DuckDb | Dialect::Generic) {
+            let spell = |query: &mut Query, side: &str| -> Result<String, Box<Comparison>> {
+                let spelled = dialects::spelled(query, schema, options.dialect).map_err(|what| {
+                    let dialect = options.dialect.name();
+                    unknown(format!(
+                        "the {side} is not executed: {what} of {dialect} has no known spelling in DuckDB"
+                    ))
+                })?;
+                *query = parse_query(&spelled, Dialect::DuckDb).map_err(|fault| {
+                    unknown(format!("the {side} as DuckDB spells it cannot be parsed: {fault}"))
+                })?;
+                Ok(spelled)
+            };
+            texts = [spell(&mut golden_query, "golden")?, spell(&mut candidate_query, "candidate")?];
+            in_duckdb = Cow::Owned(dialects::schema(schema, options.dialect));
+        }
+        let [golden, candidate] = texts;
+        let layout = Layout::new(&in_duckdb, &aims).map_err(unknown)?;
         let own = own_database(&layout, options);
-        let hash = blake3::hash(format!("{golden}\0{candidate}").as_bytes());
-        let mut seed = [0; 8];
-        seed.copy_from_slice(&hash.as_bytes()[..8]);
         Ok(Self {
-            golden: golden.to_owned(),
-            candidate: candidate.to_owned(),
+            golden,
+            candidate,
             golden_ties: ties::broken(&golden_query),
             candidate_ties: ties::broken(&candidate_query),
             certain_count: ties::has_certain_count(&golden_query)
@@ -165,7 +185,7 @@ impl Search {
             aims,
             layout,
             own,
-            seed: u64::from_le_bytes(seed),
+            seed,
             limit: if options.databases == 0 { DATABASES } else { options.databases },
             adequacy: options.adequacy,
             first_look: None,
@@ -557,6 +577,14 @@ fn first_error(stderr: &str) -> String {
 /// Without the semicolon that files end with.
 fn trimmed(sql: &str) -> &str {
     sql.trim().trim_end_matches(';').trim_end()
+}
+
+/// The same for the same pair.
+fn seed(golden: &str, candidate: &str) -> u64 {
+    let hash = blake3::hash(format!("{golden}\0{candidate}").as_bytes());
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(seed)
 }
 
 /// The caller's rows as a database that keeps the constraints.

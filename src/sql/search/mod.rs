@@ -5,6 +5,8 @@
 //! row counts of both queries, within keys, nullability and foreign keys), runs both queries on each, compares the
 //! results as bags, and shrinks what differs to a few rows.
 //!
+//! A query of another dialect is executed as DuckDB spells what it means there, or not at all (`dialects`).
+//!
 //! What counts as evidence: both queries ran; each returns the same bag when the rows of its tables come in another
 //! order (so that ties, an unordered LIMIT or `first` decide nothing); the final script was run as it is shown. A query
 //! that fails at run time on some rows proves nothing. `agrees` needs a database on which a result was not empty.
@@ -12,6 +14,7 @@
 mod aims;
 mod counterexample;
 mod database;
+mod dialects;
 mod distance;
 mod generate;
 mod machine;
@@ -32,7 +35,7 @@ pub use mutants::mutants;
 /// What a search is given besides the queries and the schema.
 #[derive(Debug, Clone, Default)]
 pub struct SearchOptions {
-    /// The dialect to read constants with; execution is always DuckDB's.
+    /// The dialect of the queries. DuckDB executes what they mean in it.
     pub dialect: super::Dialect,
     /// Output columns match by name (without case) instead of by position.
     pub by_name: bool,

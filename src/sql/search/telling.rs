@@ -48,6 +48,20 @@ pub(super) fn letters(length: usize) -> String {
     (b'm'..=b'z').chain(b'a'..=b'l').cycle().take(length).map(char::from).collect()
 }
 
+/// Moments at which it shows what an interval of this unit does: the ends of months, the last hours of a day.
+pub(super) fn moments_before(interval: &str) -> Vec<Constant> {
+    let interval = interval.to_ascii_lowercase();
+    let holds = |units: &[&str]| units.iter().any(|unit| interval.contains(unit));
+    let moments: &[&str] = if holds(&["month", "quarter", "year"]) {
+        &["2024-01-31", "2024-03-31", "2024-02-29", "2023-02-28", "2023-12-30", "2023-12-31"]
+    } else if holds(&["hour", "minute", "second"]) {
+        &["2024-01-01 23:30:00", "2024-01-01 23:59:59", "2024-01-02 00:00:00", "2024-01-02 00:30:00"]
+    } else {
+        &[]
+    };
+    moments.iter().map(|moment| Constant::Text((*moment).to_owned())).collect()
+}
+
 /// Moments that tell a part of a date from its like.
 pub(super) fn moments(part: &str) -> Vec<Constant> {
     let part = part.trim_matches('\'').to_ascii_lowercase();
