@@ -196,7 +196,7 @@ impl Reader {
         let (left_tables, right_tables) = (self.tables(&side.rest), self.tables(&side.own));
         let print = |block: Block, outputs| to_sql(&self.arena, &Query { block, outputs });
         let queries = (print(side.rest, left), print(side.own, right));
-        if let (false, (Some(left), Some(right))) = (names.is_empty(), queries) {
+        if let (false, (Ok(left), Ok(right))) = (names.is_empty(), queries) {
             let (on, drops) = (names, side.drops);
             self.found.push(Join { left, right, left_tables, right_tables, on, drops, sums_left, is_exact });
         }

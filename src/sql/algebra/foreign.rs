@@ -181,7 +181,7 @@ impl Call<'_> {
             ("neg", [a]) if self.all(Kind::is_number) => Some(format!("(- {a})")),
             ("abs" | "sign" | "floor" | "ceil", [_]) if self.all(Kind::is_number) => Some(self.plain(name)),
             // Halves away from zero; of floats, PostgreSQL rounds them to even.
-            ("round", [_] | [_, _]) if self.data_type(0).is_exact() => {
+            ("round", [_] | [_, _]) if is_exact(self.arena, self.args[0]) => {
                 (self.args.len() == 1 || self.number(1).is_some_and(|n| n >= 0)).then(|| self.plain(name))
             }
             ("greatest" | "least", [_, ..]) => {
@@ -411,6 +411,18 @@ impl Call<'_> {
             ("last_day", [_]) if self.kind(0).is_moment() && dialect != Postgres => Some(self.plain(name)),
             _ => None,
         }
+    }
+}
+
+/// Whether a number is no float: the type of decimal arithmetic is not followed, but its kind is.
+fn is_exact(arena: &Arena, expr: ExprId) -> bool {
+    match arena.node(expr) {
+        Node::Call(func, args) => match arena.text(*func) {
+            "+" | "-" | "*" | "neg" => args.iter().all(|arg| is_exact(arena, *arg)),
+            "/" if arena.dialect == Dialect::Snowflake => args.iter().all(|arg| is_exact(arena, *arg)),
+            _ => arena.type_of(expr).is_exact(),
+        },
+        _ => arena.type_of(expr).is_exact(),
     }
 }
 

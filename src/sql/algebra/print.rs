@@ -135,7 +135,7 @@ impl Printer<'_> {
             Source::Scan(scan) => {
                 let table = self.arena.table_of(*scan);
                 if table.made {
-                    return None;
+                    return Err("a clause that no table stands for".to_owned());
                 }
                 let items: Vec<String> = self
                     .arena
