@@ -2,8 +2,8 @@
 //! came from.
 //!
 //! Columns are called by their number, so no name can be captured; each source is a derived table that lists its columns.
-//! What another dialect means by a function, an operator or a cast, and how DuckDB spells that, is said in
-//! [`super::foreign`].
+//! What another dialect means by a function, an operator or a cast, and how DuckDB spells that, stands in the module
+//! `foreign`.
 
 use super::foreign;
 use super::{

@@ -242,6 +242,7 @@ impl<'a> Lowerer<'a> {
         Ok(names.iter().map(|name| self.arena.sym(name)).zip(columns).collect())
     }
 
+    // rule: synonyms
     /// A scalar function by its folded name, synonyms and date parts resolved.
     pub(super) fn scalar_call(&mut self, name: &str, args: &[ExprId]) -> ExprId {
         let name = functions::synonym(name);
