@@ -12,6 +12,7 @@ mod dialects;
 mod duckdb;
 mod idioms;
 mod prepass;
+mod ranks;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -9,6 +9,7 @@ use sqlparser::ast::{
 use super::super::Dialect;
 use super::super::algebra::{AggCall, Const, ExprId, Frame, FrameBound, Node, OrderKey, Sym, WindowCall};
 use super::super::functions::{self, MakesRows};
+use super::super::normalize::takes_one;
 use super::super::types::Type;
 use super::select::frame_or_default;
 use super::{BindFault, Lowerer, Result};
@@ -329,6 +330,7 @@ impl<'a> Lowerer<'a> {
     // rule: average
     /// AVG of integers or doubles is a sum divided by a count, to the last digit; of decimals it is not.
     fn aggregate_call(&mut self, call: AggCall) -> Result<ExprId> {
+        self.orders.taken |= call.order.is_empty() && takes_one(self.arena.text(call.func));
         if self.arena.is(call.func, "avg") && call.args.len() == 1 {
             let kind = self.arena.type_of(call.args[0]);
             let exact = match self.dialect {
@@ -397,10 +399,18 @@ impl<'a> Lowerer<'a> {
             };
         }
         let name = self.arena.text(call.func);
+        let of_rows = matches!(name, "first_value" | "last_value" | "nth_value");
+        self.orders.taken |= order.is_empty()
+            && (of_rows
+                || matches!(name, "row_number" | "ntile" | "lag" | "lead")
+                || takes_one(name)
+                || frame.is_some_and(|frame: Frame| frame.units == 'r'));
         let frame = if functions::ignores_frame(name) {
             None
         } else {
-            Some(frame_or_default(frame, !order.is_empty()))
+            // Snowflake's default for these is the whole partition, also beside ORDER BY.
+            let ordered = !(order.is_empty() || of_rows && self.dialect == Dialect::Snowflake);
+            Some(frame_or_default(frame, ordered))
         };
         self.add_window(WindowCall {
             call,

@@ -493,7 +493,9 @@ impl<'a> Lowerer<'a> {
                 Const::Text(self.arena.sym(text))
             }
             Value::DollarQuotedString(text) => Const::Text(self.arena.sym(&text.value)),
-            Value::DoubleQuotedString(text) if self.dialect == super::Dialect::BigQuery => {
+            Value::DoubleQuotedString(text)
+                if matches!(self.dialect, super::Dialect::BigQuery | super::Dialect::Databricks) =>
+            {
                 Const::Text(self.arena.sym(text))
             }
             Value::Placeholder(text)

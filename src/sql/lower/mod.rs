@@ -116,8 +116,13 @@ pub fn lower(
         parameters: 0,
         recursions: Vec::new(),
         scans_apart: 0,
+        orders: Orders::default(),
     };
     let lowered = lowerer.query(query)?;
+    // rule: order-below
+    if lowerer.orders.below && lowerer.orders.taken {
+        return Err(BindFault::unsupported("what is taken in the order of a subquery"));
+    }
     if lowerer.arena.overflow {
         return Err(BindFault::TooLarge);
     }
@@ -151,6 +156,16 @@ struct Lowerer<'a> {
     recursions: Vec<Recursion>,
     /// Reads of tables inside made tables.
     scans_apart: usize,
+    orders: Orders,
+}
+
+/// An ORDER BY of a subquery says nothing of the rows above it, but databases keep to it where nothing else is said there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Orders {
+    /// A subquery has an ORDER BY without LIMIT.
+    below: bool,
+    /// A LIMIT, window function or aggregate takes rows in an order that is not said.
+    taken: bool,
 }
 
 /// A recursive CTE while its own query is read.

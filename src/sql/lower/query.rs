@@ -24,6 +24,10 @@ impl<'a> Lowerer<'a> {
         if self.query_depth > MAX_QUERY_DEPTH || self.arena.overflow {
             return Err(BindFault::TooLarge);
         }
+        self.orders.below |= self.query_depth > 1
+            && ast.order_by.is_some()
+            && ast.limit_clause.is_none()
+            && ast.fetch.is_none();
         let head = self.cte_head;
         let first = self.ctes.len();
         if let Some(with) = &ast.with {
@@ -148,6 +152,7 @@ impl<'a> Lowerer<'a> {
             }
         }
         if limit.is_some() || offset.is_some() {
+            self.orders.taken |= ordered.order.is_empty();
             ordered.query.block = limited(ordered.query.block, ordered.order, limit, offset, extra);
         }
         Ok(ordered.query)

@@ -34,11 +34,14 @@ impl<'a> Lowerer<'a> {
             parameters: 0,
             recursions: self.recursions.clone(),
             scans_apart: 0,
+            orders: super::Orders::default(),
         };
         let inputs = inputs(&mut inner);
         for (mine, theirs) in self.ctes.iter_mut().zip(&inner.ctes) {
             mine.used |= theirs.used;
         }
+        self.orders.below |= inner.orders.below;
+        self.orders.taken |= inner.orders.taken;
         self.scans_apart += inner.scans_apart + inner.arena.scan_count();
         let inputs = inputs.map_err(|fault| {
             let correlated = self.scopes.iter().any(|scope| !scope.entries.is_empty());

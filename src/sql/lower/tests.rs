@@ -303,3 +303,32 @@ fn rows_of_arrays() {
         "select id, e from t lateral view outer explode(l) q as e",
     );
 }
+
+#[test]
+fn an_order_below_is_kept_to() {
+    let ordered = "select id, a from (select id, a from t order by b)";
+    equal(ordered, "select id, a from t");
+    equal(
+        "select id, row_number() over (order by a) as n from (select id, a from t order by b)",
+        "select id, row_number() over (order by a) as n from t",
+    );
+    open(&format!("{ordered} limit 3"), "select id, a from t limit 3");
+    for call in ["list(a)", "string_agg(s, ',')", "any_value(a)", "row_number() over ()", "lag(a) over ()"] {
+        open(
+            &format!("select {call} as m from (select * from t order by b)"),
+            &format!("with q as (select * from t order by b desc) select {call} as m from q"),
+        );
+    }
+}
+
+#[test]
+fn default_frames_of_dialects() {
+    let last = "select last_value(a) over (partition by b order by id) as m from t";
+    let whole = "select last_value(a) over (partition by b order by id rows between unbounded preceding and unbounded following) as m from t";
+    let running =
+        "select last_value(a) over (partition by b order by id range unbounded preceding) as m from t";
+    equal_in(Dialect::Snowflake, last, whole);
+    open_in(Dialect::Snowflake, last, running);
+    equal(last, running);
+    open(last, whole);
+}

@@ -19,7 +19,7 @@ mod sources;
 mod subqueries;
 mod ties;
 
-pub(super) use ties::open_choices;
+pub(super) use ties::{open_choices, takes_one};
 
 use super::algebra::map::Substitution;
 use super::algebra::{Arena, Block, ColSet, ExprId, Outer, Query};

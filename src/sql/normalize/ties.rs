@@ -132,9 +132,10 @@ fn counts_rows(frame: &Frame) -> bool {
 }
 
 /// Aggregates of which the order of rows decides the result.
-fn takes_one(name: &str) -> bool {
+pub(in crate::sql) fn takes_one(name: &str) -> bool {
+    // Behind the name may stand what it ignores and how many it takes.
     matches!(
-        name,
+        name.split(' ').next().unwrap_or(name),
         "any_value"
             | "first"
             | "last"

@@ -3,7 +3,8 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
-use super::prepass::{is, is_word, item_end, make_word, operand_end, operand_start};
+use super::prepass::{is, is_word, item_end, make_word};
+use super::ranks::{operand_end, operand_start};
 
 fn single(token: Token, span: Span) -> TokenWithSpan {
     TokenWithSpan::new(token, span)
@@ -326,34 +327,6 @@ pub(super) fn positions(tokens: &mut Vec<TokenWithSpan>) {
             tokens.splice(at..at + 2, call("positional_reference", number, span));
         }
         at += 1;
-    }
-}
-
-/// `a ^ b` to `(a ^ b)`, from left to right: it binds stronger than what may stand beside it, but for a sign.
-pub(super) fn powers_first(tokens: &mut Vec<TokenWithSpan>) {
-    let mut at = 1;
-    while at + 1 < tokens.len() {
-        if !is(tokens, at, &Token::Caret) {
-            at += 1;
-            continue;
-        }
-        let (start, end) = (operand_start(tokens, at), operand_end(tokens, at + 1));
-        let signed =
-            start > 0 && matches!(tokens[start - 1].token, Token::Minus | Token::Plus | Token::Tilde);
-        let binary = start > 1
-            && match &tokens[start - 2].token {
-                Token::Word(word) => word.quote_style.is_some() || word.keyword == Keyword::NoKeyword,
-                Token::Number(..) | Token::RParen | Token::RBracket | Token::SingleQuotedString(_) => true,
-                _ => false,
-            };
-        if start == at || end <= at + 1 || signed && !binary {
-            at += 1;
-            continue;
-        }
-        let span = tokens[at].span;
-        tokens.insert(end, single(Token::RParen, span));
-        tokens.insert(start, single(Token::LParen, span));
-        at += 2;
     }
 }
 

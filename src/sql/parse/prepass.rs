@@ -6,12 +6,12 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
 use super::ParseFault;
-use super::duckdb;
 use super::idioms::{
     asof_joins, attempts, bare_values, date_parts, may_touch_a_string, model_methods, null_tests,
     relation_arguments, typed_arrays,
 };
 use super::words::Words;
+use super::{duckdb, ranks};
 use crate::sql::Dialect;
 
 /// Mends the tokens (without white space) of a text.
@@ -36,7 +36,7 @@ pub(super) fn mend(
     let (first, then): (&[Pass], &[Pass]) = match dialect {
         Dialect::DuckDb => (DUCKDB_FIRST, DUCKDB_THEN),
         Dialect::Redshift => (
-            &[(&["^"], duckdb::powers_first)],
+            &[],
             &[
                 (NULL_TESTS, null_tests),
                 (&["approximate"], approximate),
@@ -63,7 +63,7 @@ pub(super) fn mend(
             ],
         ),
         Dialect::BigQuery => (&[], &[(&["array"], typed_arrays), (&["table", "model"], relation_arguments)]),
-        Dialect::Postgres => (&[], &[(&["table"], duckdb::tables), (NULL_TESTS, null_tests)]),
+        Dialect::Postgres => (&[(&["table"], duckdb::tables)], &[(NULL_TESTS, null_tests)]),
         Dialect::Generic => (&[], &[]),
     };
     let run = |passes: &[Pass], words: &Words, tokens: &mut Vec<TokenWithSpan>| {
@@ -71,8 +71,8 @@ pub(super) fn mend(
     };
     run(first, &words, &mut tokens);
     let words = Words::of(&tokens);
-    if matches!(dialect, Dialect::DuckDb | Dialect::Redshift) && words.any(RANKED) {
-        precedence(&tokens, dialect)?;
+    if words.any(ranks::RANKED) {
+        ranks::mend(&mut tokens, dialect)?;
     }
     run(then, &words, &mut tokens);
     Ok(tokens)
@@ -94,7 +94,6 @@ const DUCKDB_FIRST: &[Pass] = &[
     (&["for"], duckdb::comprehensions),
     (&["#"], duckdb::positions),
     (&["limit"], duckdb::shares),
-    (&["^"], duckdb::powers_first),
     (&["glob"], duckdb::globs),
     (&["in"], duckdb::in_lists),
 ];
@@ -107,9 +106,6 @@ const DUCKDB_THEN: &[Pass] = &[
     (&["nulls"], |tokens| null_treatment(tokens)),
 ];
 const NULL_TESTS: &[&str] = &["isnull", "notnull"];
-/// Operators that [`precedence`] looks at.
-const RANKED: &[&str] = &["->", "->>", "^", "&", "|", "<<"];
-
 /// Access to the text by line and column.
 pub(super) struct Source<'a> {
     text: &'a str,
@@ -135,7 +131,7 @@ impl<'a> Source<'a> {
     }
 }
 
-fn unsupported<T>(what: &str, at: &TokenWithSpan) -> Result<T, ParseFault> {
+pub(super) fn unsupported<T>(what: &str, at: &TokenWithSpan) -> Result<T, ParseFault> {
     Err(ParseFault::Unsupported(format!("{what}{}", at.span.start)))
 }
 
@@ -162,7 +158,7 @@ pub(super) fn make_word(value: &str, span: Span) -> TokenWithSpan {
     TokenWithSpan::new(Token::make_word(value, None), span)
 }
 
-fn is_string(token: &Token) -> bool {
+pub(super) fn is_string(token: &Token) -> bool {
     matches!(
         token,
         Token::SingleQuotedString(_) | Token::TripleSingleQuotedString(_) | Token::DollarQuotedString(_)
@@ -443,138 +439,6 @@ fn null_treatment(tokens: &mut [TokenWithSpan]) {
         let treatment = is_word(tokens, at, "ignore") || is_word(tokens, at, "respect");
         if treatment && is_word(tokens, at + 1, "nulls") && is(tokens, at + 2, &Token::RParen) {
             tokens[at..at + 3].rotate_right(1);
-        }
-    }
-}
-
-/// Operators that bind otherwise in the dialect than in the parser: beside another operator, without parentheses, they
-/// are refused. In DuckDB `->` and `->>` bind weaker than comparisons; there and in Redshift `^` is a power and binds stronger
-/// than `*`; and `&`, `|`, `<<`, `>>` have one rank.
-fn precedence(tokens: &[TokenWithSpan], dialect: Dialect) -> Result<(), ParseFault> {
-    for at in 1..tokens.len() {
-        let what = match tokens[at].token {
-            Token::Arrow if dialect == Dialect::DuckDb && !is_lambda(tokens, at) => "->",
-            Token::LongArrow if dialect == Dialect::DuckDb => "->>",
-            Token::Caret => "^",
-            Token::Ampersand => "&",
-            Token::Pipe => "|",
-            Token::ShiftLeft => "<<",
-            _ => continue,
-        };
-        let before = operand_start(tokens, at).checked_sub(1);
-        let after = operand_end(tokens, at + 1);
-        let is_path = |at: usize| matches!(tokens[at].token, Token::Arrow | Token::LongArrow);
-        // Arrows in a row go from left to right in either reading.
-        let beside = |i: usize| is_operator(tokens, i) && !(is_path(at) && is_path(i));
-        if beside(after) || before.is_some_and(beside) {
-            return unsupported(&format!("`{what}` beside another operator needs parentheses"), &tokens[at]);
-        }
-    }
-    Ok(())
-}
-
-fn is_operator(tokens: &[TokenWithSpan], at: usize) -> bool {
-    const WORDS: &[&str] = &["like", "ilike", "in", "is", "between", "similar", "glob", "div"];
-    tokens.get(at).is_some_and(|token| match &token.token {
-        Token::Eq
-        | Token::DoubleEq
-        | Token::Neq
-        | Token::Lt
-        | Token::Gt
-        | Token::LtEq
-        | Token::GtEq
-        | Token::Plus
-        | Token::Minus
-        | Token::Mul
-        | Token::Div
-        | Token::DuckIntDiv
-        | Token::Mod
-        | Token::StringConcat
-        | Token::Caret
-        | Token::Ampersand
-        | Token::Pipe
-        | Token::ShiftLeft
-        | Token::ShiftRight
-        | Token::Arrow
-        | Token::LongArrow => true,
-        Token::Word(_) => {
-            WORDS.iter().any(|w| is_word(tokens, at, w))
-                || is_word(tokens, at, "not") && is_operator(tokens, at + 1)
-        }
-        _ => false,
-    })
-}
-
-/// `x -> ..` as an argument, or `(x, y) -> ..`.
-fn is_lambda(tokens: &[TokenWithSpan], at: usize) -> bool {
-    let start = operand_start(tokens, at);
-    is(tokens, at - 1, &Token::RParen) && is(tokens, start, &Token::LParen)
-        || start + 1 == at && start > 0 && matches!(tokens[start - 1].token, Token::LParen | Token::Comma)
-}
-
-/// Where the operand that ends before `end` begins: a literal, a path, a call, something in brackets, with casts.
-pub(super) fn operand_start(tokens: &[TokenWithSpan], end: usize) -> usize {
-    let mut at = end;
-    loop {
-        let mut brackets = false;
-        while at > 0 && matches!(tokens[at - 1].token, Token::RParen | Token::RBracket | Token::RBrace) {
-            let mut depth = 0usize;
-            while at > 0 {
-                at -= 1;
-                match tokens[at].token {
-                    Token::RParen | Token::RBracket | Token::RBrace => depth += 1,
-                    Token::LParen | Token::LBracket | Token::LBrace => depth -= 1,
-                    _ => {}
-                }
-                if depth == 0 {
-                    break;
-                }
-            }
-            brackets = true;
-        }
-        let is_name = at > 0
-            && matches!(&tokens[at - 1].token, Token::Word(w) if !brackets || w.keyword == Keyword::NoKeyword || is(tokens, at, &Token::LBracket) || w.quote_style.is_some());
-        let is_literal = at > 0
-            && !brackets
-            && (matches!(tokens[at - 1].token, Token::Number(..)) || is_string(&tokens[at - 1].token));
-        if is_name || is_literal {
-            at -= 1;
-        }
-        if at > 0 && matches!(tokens[at - 1].token, Token::Period | Token::DoubleColon) {
-            at -= 1;
-            continue;
-        }
-        return at;
-    }
-}
-
-/// Where the operand that begins at `start` ends.
-pub(super) fn operand_end(tokens: &[TokenWithSpan], start: usize) -> usize {
-    let mut at = start;
-    while matches!(tokens.get(at).map(|t| &t.token), Some(Token::Minus | Token::Plus)) {
-        at += 1;
-    }
-    if !matches!(tokens.get(at).map(|t| &t.token), Some(Token::LParen | Token::LBracket | Token::LBrace)) {
-        at += 1;
-    }
-    loop {
-        match tokens.get(at).map(|t| &t.token) {
-            Some(Token::LParen | Token::LBracket | Token::LBrace) => {
-                let mut depth = 0usize;
-                while let Some(token) = tokens.get(at) {
-                    match token.token {
-                        Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
-                        Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
-                        _ => {}
-                    }
-                    at += 1;
-                    if depth == 0 {
-                        break;
-                    }
-                }
-            }
-            Some(Token::Period | Token::DoubleColon) => at += 2,
-            _ => return at,
         }
     }
 }

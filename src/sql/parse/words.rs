@@ -20,6 +20,9 @@ impl Words {
                 Token::Ampersand => Self::bit("&"),
                 Token::Pipe => Self::bit("|"),
                 Token::ShiftLeft => Self::bit("<<"),
+                Token::StringConcat => Self::bit("||"),
+                Token::Tilde => Self::bit("~"),
+                Token::AtSign => Self::bit("@"),
                 _ => 0,
             }
         }))
