@@ -1,5 +1,7 @@
 //! What is known about scalar and aggregate functions: strictness, types, determinism, synonyms.
 
+pub(crate) mod postgres;
+
 use super::Dialect;
 use super::algebra::{AggCall, Arena, Const, ExprId, Node, Sym};
 use super::types::Type;

@@ -88,8 +88,10 @@ impl<'a> Lowerer<'a> {
             if limit.is_some() {
                 return Err(BindFault::unsupported(format!("LIMIT inside {name}")));
             }
-            let call = self.agg_call(&name, &args, distinct, function.filter.as_deref(), &order_items)?;
-            return self.window_call(call, over, ignore_nulls);
+            return self.closed_to_rows(|this| {
+                let call = this.agg_call(&name, &args, distinct, function.filter.as_deref(), &order_items)?;
+                this.window_call(call, over, ignore_nulls)
+            });
         }
         if functions::window_only(&name) {
             return Err(BindFault::unsupported(format!("{name} without OVER")));
@@ -119,7 +121,9 @@ impl<'a> Lowerer<'a> {
                 name = format!("{name}{nulls}{number}");
             }
             let before = self.scopes.last().map_or(0, |scope| scope.aggs.len());
-            let call = self.agg_call(&name, &args, distinct, function.filter.as_deref(), &order_items)?;
+            let call = self.closed_to_rows(|this| {
+                this.agg_call(&name, &args, distinct, function.filter.as_deref(), &order_items)
+            })?;
             if self.scopes.last().map_or(0, |scope| scope.aggs.len()) != before {
                 return Err(BindFault::unsupported("an aggregate inside an aggregate"));
             }
@@ -132,7 +136,7 @@ impl<'a> Lowerer<'a> {
         }
         match functions::makes_rows(&name, self.dialect) {
             Some(MakesRows::One) if args.len() == 1 || !matches!(name.as_str(), "unnest" | "explode") => {
-                let args = self.arguments(&args)?;
+                let args = self.closed_to_rows(|this| this.arguments(&args))?;
                 let name = if name == "explode" { "unnest" } else { &name };
                 return Ok(self.add_rows(name, args, 1)?[0]);
             }
@@ -141,6 +145,10 @@ impl<'a> Lowerer<'a> {
         }
         if functions::may_aggregate(&name, args.len()) {
             return Err(BindFault::unsupported(format!("the aggregate {name}")));
+        }
+        if self.may_make_rows(&name) {
+            let args = self.closed_to_rows(|this| this.arguments(&args))?;
+            return self.maybe_rows(&name, args);
         }
         let args = self.arguments(&args)?;
         if name == "positional_reference" {

@@ -41,7 +41,7 @@ impl<'a> Lowerer<'a> {
         let untouched = self
             .scopes
             .get(depth)
-            .is_some_and(|scope| scope.aggs.is_empty() && scope.windows.is_empty() && scope.rows.is_none());
+            .is_some_and(|scope| scope.aggs.is_empty() && scope.windows.is_empty() && scope.rows.is_empty());
         self.scopes.truncate(depth);
         self.parameters = first;
         let body = body?;

@@ -6,11 +6,111 @@ use sqlparser::ast::{
 };
 
 use super::super::Dialect;
-use super::super::algebra::{Block, ExprId};
+use super::super::algebra::{Block, Col, ExprId, Opaque, Source, Sym};
+use super::super::functions;
+use super::super::types::Type;
+use super::grouping::Grouping;
 use super::scope::{Columns, Entry};
 use super::{BindFault, Lowerer, Result};
 
+/// A function in a select list that makes rows of each row, or may.
+#[derive(Debug)]
+pub(super) struct RowMaker {
+    name: Sym,
+    cols: Vec<Col>,
+    pub(super) args: Vec<ExprId>,
+    /// It does, as opposed to it may.
+    certain: bool,
+}
+
 impl<'a> Lowerer<'a> {
+    /// A function that makes rows of so many columns, once in a select list.
+    pub(super) fn add_rows(&mut self, name: &str, args: Vec<ExprId>, width: usize) -> Result<Vec<ExprId>> {
+        let sym = self.arena.sym(name);
+        let cols: Vec<_> = (0..width).map(|_| self.arena.new_col(sym, Type::Unknown, true)).collect();
+        match self.scopes.last_mut() {
+            Some(scope) if width > 0 && !scope.rows.iter().any(|maker| maker.certain) => {
+                scope.rows.push(RowMaker { name: sym, cols: cols.clone(), args, certain: true });
+            }
+            _ => return Err(BindFault::unsupported(format!("{name} here"))),
+        }
+        Ok(cols.into_iter().map(|col| self.arena.column(col)).collect())
+    }
+
+    /// Whether a function may make rows where it stands: one that is not known, in a select list of PostgreSQL.
+    pub(super) fn may_make_rows(&self, name: &str) -> bool {
+        self.dialect == Dialect::Postgres
+            && self.scopes.last().is_some_and(|scope| scope.open_to_rows)
+            && !functions::postgres::gives_one_value(name)
+    }
+
+    /// A call that may make rows, the same one once.
+    pub(super) fn maybe_rows(&mut self, name: &str, args: Vec<ExprId>) -> Result<ExprId> {
+        let sym = self.arena.sym(name);
+        let Some(scope) = self.scopes.last_mut() else {
+            return Err(BindFault::unsupported(format!("{name} here")));
+        };
+        let same = scope.rows.iter().find(|maker| !maker.certain && maker.name == sym && maker.args == args);
+        let col = match same {
+            Some(maker) => maker.cols[0],
+            None => {
+                let col = self.arena.new_col(sym, Type::Unknown, true);
+                scope.rows.push(RowMaker { name: sym, cols: vec![col], args, certain: false });
+                col
+            }
+        };
+        Ok(self.arena.column(col))
+    }
+
+    /// From here on functions that may make rows may stand, or not.
+    pub(super) fn open_to_rows(&mut self, open: bool) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.open_to_rows = open;
+        }
+    }
+
+    /// Inside aggregates, windows and other such functions no function may make rows of the SELECT.
+    pub(super) fn closed_to_rows<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let open = self.scopes.last().is_some_and(|scope| scope.open_to_rows);
+        self.open_to_rows(false);
+        let result = read(self);
+        self.open_to_rows(open);
+        result
+    }
+
+    /// Rows that are made before they are grouped are not understood.
+    pub(super) fn refuse_rows_as_keys(&self, group: &Grouping) -> Result<()> {
+        let keys: Vec<ExprId> = match group {
+            Grouping::Keys(keys) => keys.iter().flatten().copied().collect(),
+            Grouping::Sets(sets) => sets.iter().flatten().copied().collect(),
+        };
+        let made = self.scopes.last().into_iter().flat_map(|scope| &scope.rows);
+        for maker in made {
+            if keys.iter().any(|e| maker.cols.iter().any(|col| self.arena.columns_of(*e).contains(*col))) {
+                let name = self.arena.text(maker.name);
+                return Err(BindFault::unsupported(format!("{name}, which may make rows, as a group key")));
+            }
+        }
+        Ok(())
+    }
+
+    // rule: rows-in-step
+    /// The rows that the functions of one select list make, as if joined laterally. They go in step: one source for all.
+    pub(super) fn rows_beside(&mut self, mut makers: Vec<RowMaker>) -> Source {
+        makers.sort_by(|a, b| self.arena.text(a.name).cmp(self.arena.text(b.name)));
+        let kind: Vec<String> = match makers.as_slice() {
+            [one] => vec![format!("{}()", self.arena.text(one.name))],
+            several => several
+                .iter()
+                .map(|maker| format!("{}({})", self.arena.text(maker.name), maker.args.len()))
+                .collect(),
+        };
+        let kind = self.arena.sym(&kind.join(" "));
+        let cols = makers.iter().flat_map(|maker| &maker.cols).copied().collect();
+        let args = makers.iter().flat_map(|maker| &maker.args).copied().collect();
+        Source::Opaque(Box::new(Opaque { kind, cols, args, inputs: Vec::new() }))
+    }
+
     /// A table as it was: another table, of which nothing is known but its columns.
     pub(super) fn past(
         &mut self,

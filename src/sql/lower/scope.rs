@@ -3,6 +3,7 @@
 use sqlparser::ast::Expr;
 
 use super::super::algebra::{Arena, Const, ExprId, Node, ScanId, Sym};
+use super::rows::RowMaker;
 use super::{BindFault, Dialect, Lowerer, Result, STAR};
 
 /// The columns that one item of FROM offers.
@@ -42,8 +43,10 @@ pub(super) struct Scope<'a> {
     pub(super) aggs: Vec<(super::Col, ExprId)>,
     /// Window functions met so far.
     pub(super) windows: Vec<(super::Col, ExprId)>,
-    /// A function of the select list that produces rows: its columns and arguments.
-    pub(super) rows: Option<(Vec<super::Col>, Vec<ExprId>)>,
+    /// Functions of the select list that make rows, or may.
+    pub(super) rows: Vec<RowMaker>,
+    /// What is read stands where such functions may.
+    pub(super) open_to_rows: bool,
     /// Calls of GROUPING met so far.
     pub(super) grouping_calls: Vec<super::grouping::GroupingCall>,
     /// The parameters of a lambda, not the names of a SELECT.

@@ -6,7 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::super::algebra::{
-    AggCall, Block, ExprId, Frame, FrameBound, Node, Opaque, OrderKey, Query, Source, Sym, Window, WindowCall,
+    AggCall, Block, ExprId, Frame, FrameBound, Node, OrderKey, Query, Source, Sym, Window, WindowCall,
 };
 use super::from::cross;
 use super::grouping::Grouping;
@@ -51,10 +51,14 @@ impl<'a> Lowerer<'a> {
             }
             block.filters.extend(self.conjuncts(condition));
         }
+        self.open_to_rows(true);
         let mut outputs = self.projection(&select.projection, &select.from)?;
         let group = self.grouping(&select.group_by, &outputs)?;
+        self.open_to_rows(false);
+        self.refuse_rows_as_keys(&group)?;
         let having = select.having.as_ref().map(|e| self.expr(e)).transpose()?;
         let qualify = select.qualify.as_ref().map(|e| self.expr(e)).transpose()?;
+        self.open_to_rows(true);
         let mut distinct_on = Vec::new();
         if let Some(Distinct::On(list)) = &select.distinct {
             for item in list {
@@ -65,11 +69,12 @@ impl<'a> Lowerer<'a> {
             Some(order) => self.order_keys(order, &outputs)?,
             None => Vec::new(),
         };
+        self.open_to_rows(false);
         let (aggs, mut windows, mut rows, calls) = match self.scopes.last_mut() {
             Some(scope) => (
                 std::mem::take(&mut scope.aggs),
                 std::mem::take(&mut scope.windows),
-                scope.rows.take(),
+                std::mem::take(&mut scope.rows),
                 std::mem::take(&mut scope.grouping_calls),
             ),
             None => Default::default(),
@@ -89,7 +94,7 @@ impl<'a> Lowerer<'a> {
             above.extend(windows.iter_mut().map(|(_, e)| e));
             above.extend(keys.iter_mut().map(|key| &mut key.expr));
             above.extend(distinct_on.iter_mut());
-            above.extend(rows.iter_mut().flat_map(|(_, args)| args));
+            above.extend(rows.iter_mut().flat_map(|maker| &mut maker.args));
             block = match group {
                 Grouping::Keys(Some(keys)) if !calls.is_empty() => {
                     self.grouping_sets(&block, &[keys], &aggs, &calls, above)?
@@ -104,12 +109,8 @@ impl<'a> Lowerer<'a> {
             block = Block { sources: vec![source], ..Block::default() };
         }
         block.filters.extend(after.iter().flat_map(|e| self.conjuncts(*e)));
-        if let Some((cols, args)) = rows {
-            // As if joined laterally: a row for each element.
-            let function = self.arena.text(self.arena.col(cols[0]).name).to_owned();
-            let kind = self.arena.sym(&format!("{function}()"));
-            let opaque = Opaque { kind, cols, args, inputs: Vec::new() };
-            block.sources.push(Source::Opaque(Box::new(opaque)));
+        if !rows.is_empty() {
+            block.sources.push(self.rows_beside(rows));
         }
         let mut query = Query { block, outputs };
         match &select.distinct {
@@ -368,17 +369,6 @@ impl<'a> Lowerer<'a> {
             }
         }
         self.group_key(item, outputs)
-    }
-
-    /// A function that produces rows of so many columns, once in a select list.
-    pub(super) fn add_rows(&mut self, name: &str, args: Vec<ExprId>, width: usize) -> Result<Vec<ExprId>> {
-        let sym = self.arena.sym(name);
-        let cols: Vec<_> = (0..width).map(|_| self.arena.new_col(sym, Type::Unknown, true)).collect();
-        match self.scopes.last_mut() {
-            Some(scope) if scope.rows.is_none() && width > 0 => scope.rows = Some((cols.clone(), args)),
-            _ => return Err(BindFault::unsupported(format!("{name} here"))),
-        }
-        Ok(cols.into_iter().map(|col| self.arena.column(col)).collect())
     }
 
     /// A window function as a column of the window source that the SELECT will get.

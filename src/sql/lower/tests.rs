@@ -332,3 +332,47 @@ fn default_frames_of_dialects() {
     equal(last, running);
     open(last, whole);
 }
+
+#[test]
+fn functions_that_may_make_rows() {
+    let pg = Dialect::Postgres;
+    // A user's own function may return a set: then it decides how many rows there are.
+    open_in(pg, "select id from (select id, util.parts(a) as p from t) q", "select id from t");
+    open_in(pg, "select count(*) as n from (select parts(a) as p from t) q", "select count(*) as n from t");
+    open_in(pg, "select id from t order by parts(a)", "select id from t");
+    open_in(
+        pg,
+        "select parts(a) as p, halves(a) as h from t",
+        "select parts(a) as p, h from (select a, halves(a) as h from t) q",
+    );
+    open_in(pg, "select id, parts(a) as p from t", "select distinct id, parts(a) as p from t");
+    open_in(
+        pg,
+        "select parts(a) as p, count(*) as n from t group by 1",
+        "select parts(a) as p, 1 as n from t",
+    );
+    // What it is called with, and from where, is compared all the same.
+    equal_in(
+        pg,
+        "select id, upper(util.label(a)) as p from t where b = 1",
+        "with q as (select b, id, util.label(a) as l from t) select id, upper(l) as p from q where b = 1",
+    );
+    equal_in(
+        pg,
+        "select halves(a) as h, parts(a) as p, parts(a) as q from t",
+        "select h, p, p as q from (select parts(a) as p, halves(a) as h from t) q",
+    );
+    equal_in(
+        pg,
+        "select label(sum(a)) as p, b from t where fits(a) group by b",
+        "select label(n) as p, b from (select sum(a) as n, b from t where fits(a) group by b) q",
+    );
+    equal_in(
+        pg,
+        "select sum(cents(a)) as n, max(cents(b)) over () as m from t group by b",
+        "select sum(cents(q.a)) as n, max(cents(q.b)) over () as m from t as q group by q.b",
+    );
+    // What is known to give one value, and any function elsewhere.
+    equal_in(pg, "select id from (select id, round(a) as p from t) q", "select id from t");
+    equal_in(Dialect::DuckDb, "select id from (select id, parts(a) as p from t) q", "select id from t");
+}
