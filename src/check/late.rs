@@ -91,8 +91,9 @@ fn no_column() -> String {
 }
 
 fn histories<'a>(report: &'a BuildReport, late: &'a LateRun) -> Option<Histories<'a>> {
-    let whole = side(report)?;
-    Some(Histories { whole, late: Side { database: &late.database, ..whole } })
+    let built = side(report)?;
+    let of = |database| Side { database, ..built };
+    Some(Histories { whole: of(&late.whole), late: of(&late.database) })
 }
 
 impl GoldenBuild {

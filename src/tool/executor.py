@@ -40,6 +40,15 @@ def drop(duckdb, connection, relation):
             pass  # it is the other of the two
 
 
+def make_schema(duckdb, connection, relation):
+    """As dbt does it: a model may be the first of its schema."""
+    schema = relation.rsplit('."' if relation.endswith('"') else ".", 1)[0]
+    try:
+        connection.execute(f"create schema if not exists {schema}")
+    except duckdb.Error:
+        pass  # what is built in it says why
+
+
 def withhold(duckdb, job):
     """In a connection of its own: nothing of it is in sight of the model."""
     connection = duckdb.connect(job["database"], config=job["config"])
@@ -65,6 +74,7 @@ def vary(duckdb, job):
         for relation in job["drop"]:
             drop(duckdb, connection, relation)
         relation, compared = job["relation"], job["compared"]
+        make_schema(duckdb, connection, relation)
         timer.start()
         for number, query in enumerate(job["variants"]):
             if not timer.is_alive():
@@ -118,6 +128,7 @@ def handle(job):
         try:
             if not single(duckdb, connection, job["create"], "CREATE"):
                 return {**answer, "refused": "the model is not one query"}
+            make_schema(duckdb, connection, job["relation"])
             connection.execute(job["create"])
         except duckdb.Error as error:
             return {**answer, "error": str(error)[:100_000], "seconds": time.perf_counter() - started}

@@ -435,6 +435,18 @@ fn a_model_named_like_its_package_is_selected_alone() {
     });
 }
 
+/// dbt makes the schema of a model; the prepared database has only those of the project's own.
+#[test]
+fn a_model_may_be_the_first_of_its_schema() {
+    RUNTIME.block_on(async {
+        let shop = builder("first_of_schema", "exec").await;
+        let sql = format!("{{{{ config(schema='reports', materialized='table') }}}} {GOOD}");
+        let report = shop.build(&request("first", &sql, &yaml("first", "[unique]"))).await;
+        assert_eq!((verdict(&report).0, report.engine), ("all", "exec"), "{report:#?}");
+        assert_eq!(report.relation.as_deref(), Some("\"warehouse\".\"main_reports\".\"first\""));
+    });
+}
+
 #[test]
 fn the_golden_in_the_project_makes_way() {
     RUNTIME.block_on(async {

@@ -282,6 +282,26 @@ fn a_draft_shows_what_its_joins_do() {
     assert!(text.contains("- rows: rows without a partner are dropped: "), "{text}");
 }
 
+/// Nobody knows what the request accepts: rows that are lost are shown.
+#[test]
+fn a_draft_shows_which_late_rows_it_loses() {
+    let sql = "{{ config(materialized='incremental', unique_key='order_id') }}\n\
+               select order_id, status, day from {{ source('raw', 'orders') }}\n\
+               {% if is_incremental() %}where day > (select max(day) from {{ this }}){% endif %}";
+    let folder = Folder::new(answer(&[("sql", sql)]));
+    with_tools(&folder);
+    folder.harness.write(
+        "dbt/shop/seeds/orders.csv",
+        "order_id,status,day\n1,open,2026-01-01\n2,open,2026-01-02\n3,open,2026-01-03\n4,open,2026-01-04\n",
+    );
+    let shown = folder.draft(&[]);
+    assert!(shown.starts_with("exit: 0"), "{shown}");
+    // The third is the mark, and the fourth is put to it.
+    let lost = "after rows of raw.orders arrived late (by `day`: 0 newer than the high-water mark, 1 at it, 1 older) \
+                2 rows that a full build has are missing: order_id = 2, order_id = 3";
+    assert!(shown.contains("passed  idempotent") && shown.contains(lost), "{shown}");
+}
+
 /// The tools of all tests, so that none is installed for this folder.
 fn with_tools(folder: &Folder) {
     let tools = tool::tools();

@@ -75,6 +75,24 @@ fn every_hand_written_answer_is_judged_as_expected() {
     assert!(wrong.is_empty(), "{} of {seen} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// `>` for `>=`: the proof says so, and late rows show it.
+#[test]
+fn a_row_at_the_high_water_mark_is_lost_by_the_answer_that_skips_it() {
+    let late = |prompt: &str| {
+        let result =
+            results(&BY_HAND).find(|r| r["case"] == "fct_bookings" && r["prompt"] == prompt).unwrap();
+        let check = result["checks"].as_array().unwrap().iter().find(|check| check["check"] == "idempotent");
+        check.unwrap().clone()
+    };
+    assert_eq!(late("by-hand-c")["outcome"], "passed");
+    let lost = late("by-hand-b");
+    assert_eq!(
+        (text(&lost, "outcome"), text(&lost["findings"][0], "class")),
+        ("failed", "late_rows_lost"),
+        "{lost}"
+    );
+}
+
 /// Every engine judges the example alike: an audit of everything finds no difference.
 #[test]
 #[ignore = "judges the example twice: cargo test --test it -- --ignored the_engines_agree"]

@@ -3,14 +3,15 @@
 //!
 //! The rows are withheld from a relation that the model reads, in copies of the prepared database. Before: the relation
 //! lacks the newest rows, some of those at the high-water mark, and some older ones, near it more of them than far away. After:
-//! it is as the project has it. What refers to a withheld row by a declared key is withheld with it.
+//! it has them all. What refers to a withheld row by a declared key is withheld with it.
 
 use std::path::{Path, PathBuf};
 
 use super::exec::locked;
 use super::rows::{Duckdb, DuckdbFault, Keys, RowOptions, Side, literal, quoted};
 use super::{
-    ATTEMPTS, BuildLimits, BuildReport, BuildRequest, Builder, CATALOG, DATABASE, Step, late_script, plain,
+    ATTEMPTS, BuildLimits, BuildReport, BuildRequest, Builder, CATALOG, DATABASE, Step, Workspace,
+    late_script, plain,
 };
 use crate::dbt::facts::{self, Relation};
 use crate::sql::Dialect;
@@ -46,6 +47,8 @@ pub struct Withheld {
 pub struct LateRun {
     /// What was withheld from its first build.
     pub withheld: Withheld,
+    /// The database with the model built on all rows at once.
+    pub whole: PathBuf,
     /// How the run that finds them ended.
     pub run: Step,
     /// The database after it.
@@ -92,51 +95,40 @@ impl Builder {
         if !report.depends_on.iter().any(|read| relations.get(read) == arriving) {
             return Err(format!("it does not read {}, whose rows arrive late", arrival.relation.rendered()));
         }
-        let withhold = self.withhold(arrival).ok_or("the columns of its input are not known")?;
-        let folder = workspace.folder().join("late");
-        let early = folder.join(DATABASE);
-        let fault = |error: std::io::Error| workspace.anonymous(&error.to_string());
-        fs_err::create_dir_all(&folder).map_err(fault)?;
-        let golden = self.golden(request);
-        let job = Job {
-            database: early.clone(),
-            config: locked(&self.engines.limits),
-            drop: golden.iter().chain([relation]).cloned().collect(),
-            reverse: Vec::new(),
-            withhold: Some(withhold),
-            create: format!("create table {relation} as (\n{sql}\n);"),
-            relation: relation.clone(),
-            tests: Vec::new(),
-            built: folder.join("built"),
-        };
-        let withheld = self.build_early(&job, workspace.folder()).await?;
-        // The same project with all rows, in which the model holds what it was built with.
-        let database = workspace.database();
-        let (from, to) = (self.database(), database.clone());
-        let copied = tokio::task::spawn_blocking(move || {
-            let log = to.with_extension("duckdb.wal");
-            if log.exists() {
-                fs_err::remove_file(log)?;
+        let [whole, early] = self.withhold(arrival).ok_or("the columns of its input are not known")?;
+        let job = |withhold: Withhold, name: &str| {
+            let folder = workspace.folder().join("late").join(name);
+            Job {
+                database: folder.join(DATABASE),
+                config: locked(&self.engines.limits),
+                drop: self.golden(request).into_iter().chain([relation.clone()]).collect(),
+                reverse: Vec::new(),
+                withhold: Some(withhold),
+                create: format!("create table {relation} as (\n{sql}\n);"),
+                relation: relation.clone(),
+                tests: Vec::new(),
+                built: folder.join("built"),
             }
-            fs_err::copy(from, to)
-        });
-        copied.await.map_err(|error| error.to_string())?.map_err(fault)?;
-        self.duckdb.drop_relations(&database, &golden).await?;
-        self.duckdb.take_over(&early, &database, relation).await?;
+        };
+        let (whole, early) = (job(whole, "whole"), job(early, "early"));
+        self.build_on(&whole, workspace).await?;
+        let withheld = self.build_on(&early, workspace).await?;
+        // All rows, and in the model what it was built with when some were missing.
+        let database = workspace.database();
+        copy_database(&whole.database, &database).await.map_err(|why| workspace.anonymous(&why))?;
+        self.duckdb.take_over(&early.database, &database, relation).await?;
         let run = self.run_once_more(request, workspace).await.run;
         let run = Step { message: workspace.anonymous(&run.message), ..run };
-        Ok(LateRun { withheld, run, database })
+        Ok(LateRun { withheld, whole: whole.database, run, database })
     }
 
-    /// Builds the model in a copy of the prepared database in which rows are missing.
-    async fn build_early(&self, job: &Job, folder: &Path) -> Result<Withheld, String> {
+    /// Builds the model in a copy of the prepared database with other rows.
+    async fn build_on(&self, job: &Job, workspace: &Workspace) -> Result<Withheld, String> {
         let BuildLimits { wall, cpu, .. } = self.engines.limits;
         let mut again = Again::new(ATTEMPTS);
         loop {
-            let (from, to) = (self.template.project.join(DATABASE), job.database.clone());
-            let copied = tokio::task::spawn_blocking(move || fs_err::copy(from, to)).await;
-            copied.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-            match self.engines.executor.run(job, folder, wall, cpu).await.end {
+            copy_database(&self.database(), &job.database).await.map_err(|why| workspace.anonymous(&why))?;
+            match self.engines.executor.run(job, workspace.folder(), wall, cpu).await.end {
                 End::Finished(Executed { refused: None, error: None, withheld, .. }) => {
                     return match withheld.as_slice() {
                         [newer, at_mark, older] if newer + at_mark + older > 0 => {
@@ -146,10 +138,8 @@ impl Builder {
                     };
                 }
                 End::Finished(Executed { error: Some(why), .. }) => {
-                    return Err(format!(
-                        "without its late rows it does not build: {}",
-                        super::classify::shorten(&why)
-                    ));
+                    let why = super::classify::shorten(&why);
+                    return Err(format!("without its late rows it does not build: {why}"));
                 }
                 End::Died { signal: Some(9), .. } if again.pause().await => {}
                 End::Killed(KillReason::Wall { .. } | KillReason::Output) => {
@@ -162,42 +152,63 @@ impl Builder {
         }
     }
 
-    /// What takes the late rows out. Where rows at one point in time are several, the newest such point above the middle is the
-    /// high-water mark, so that some of them arrive on time and others late; else a point at three quarters is.
-    fn withhold(&self, arrival: &Arrival) -> Option<Withhold> {
+    /// What makes all rows, and what then takes the late ones out. Where rows at one point in time are several, the newest such
+    /// point above the middle is the high-water mark, so that some of them arrive on time and others late. Else it is a point at
+    /// three quarters, to which the next row is put, unless points are declared to be unique.
+    fn withhold(&self, arrival: &Arrival) -> Option<[Withhold; 2]> {
         let (types, relations) = (self.types(), self.relations());
         let own: Vec<String> =
             types.get(&arrival.relation)?.iter().map(|(column, _)| quoted(column)).collect();
         let relation = relations.get(&arrival.relation)?.clone();
         let (time, all) = (quoted(&arrival.column), own.join(", "));
+        let properties = self.project.properties().ok()?;
+        let schema = facts::schema(&self.project, &properties, &types);
+        let is_time = |column: &String| column.eq_ignore_ascii_case(&arrival.column);
+        let stays = schema.tables.iter().any(|(name, table)| {
+            let is_own = relations.iter().any(|(other, own)| *own == relation && other.rendered() == *name);
+            is_own && table.unique.iter().flatten().any(is_time)
+        });
         let mut statements = vec![
             format!(
                 "create temp table late_ordered as select *, row_number() over (order by {time}, {all}) as late_n \
                  from {relation} where {time} is not null"
             ),
             format!(
-                "create temp table late_mark as select coalesce(\
-                 (select max(point) from (select {time} as point from late_ordered group by {time} \
-                 having count(*) > 1 and max(late_n) * 2 > (select count(*) from late_ordered))), \
-                 (select {time} from late_ordered where late_n = (select greatest(1, count(*) * 3 // 4) from late_ordered))) as mark"
+                "create temp table late_tie as select max(point) as point from (select {time} as point from late_ordered \
+                 group by {time} having count(*) > 1 and max(late_n) * 2 > (select count(*) from late_ordered))"
+            ),
+            format!(
+                "create temp table late_mark as select coalesce((select point from late_tie), (select {time} from late_ordered \
+                 where late_n = (select greatest(1, count(*) * 3 // 4) from late_ordered))) as mark"
+            ),
+            format!(
+                "create temp table late_moved as select min(late_n) as moved from late_ordered, late_mark, late_tie \
+                 where {time} > mark and point is null and not {stays}"
+            ),
+            format!(
+                "create temp table late_source as select late_ordered.* replace (case when late_n = moved then mark else {time} end \
+                 as {time}) from late_ordered, late_mark, late_moved"
             ),
             // Of the older rows the first, third, seventh, ... back from the mark: dense where a look-back would find them.
             format!(
                 "create temp table late_rows as select late_n, kind from (select late_n, kind, row_number() over \
                  (partition by kind order by late_n desc) as place from (select late_n, case when {time} > mark then 'newer' \
-                 when {time} = mark then 'at' else 'older' end as kind from late_ordered, late_mark)) \
+                 when {time} = mark then 'at' else 'older' end as kind from late_source, late_mark)) \
                  where kind = 'newer' or (kind = 'at' and place % 2 = 0) or (kind = 'older' and (place & (place + 1)) = 0)"
             ),
-            format!("create temp table late_all_0 as select * from {relation}"),
             format!(
-                "create temp table late_kept_0 as select {all} from late_ordered where late_n not in (select late_n from late_rows) \
+                "create temp table late_all_0 as select {all} from late_source \
+                 union all select {all} from {relation} where {time} is null"
+            ),
+            format!(
+                "create temp table late_kept_0 as select {all} from late_source where late_n not in (select late_n from late_rows) \
                  union all select {all} from {relation} where {time} is null"
             ),
         ];
-        let properties = self.project.properties().ok()?;
-        let schema = facts::schema(&self.project, &properties, &types);
+        let whole = vec![(relation.clone(), "late_all_0".to_owned())];
         let named = |name: &str| {
-            relations.iter().find(|(relation, _)| relation.rendered() == name).map(|(_, own)| own)
+            let is_built = |relation: &Relation| types.contains_key(relation) && relation.rendered() == name;
+            relations.iter().find(|(relation, _)| is_built(relation)).map(|(_, own)| own)
         };
         let mut replace = vec![(relation, "late_kept_0".to_owned())];
         let mut number = 0;
@@ -227,8 +238,25 @@ impl Builder {
         }
         let count = |kind: &str| format!("count(*) filter (kind = '{kind}')");
         let count = format!("select {}, {}, {} from late_rows", count("newer"), count("at"), count("older"));
-        Some(Withhold { statements, replace, count })
+        let withhold = |replace| Withhold { statements: statements.clone(), replace, count: count.clone() };
+        Some([withhold(whole), withhold(replace)])
     }
+}
+
+/// Copies a database, the target's folder made and what is there replaced.
+async fn copy_database(from: &Path, to: &Path) -> Result<(), String> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let copied = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+        if let Some(folder) = to.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        let log = to.with_extension("duckdb.wal");
+        if log.exists() {
+            fs_err::remove_file(log)?;
+        }
+        fs_err::copy(from, to).map(drop)
+    });
+    copied.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// What an incremental model holds otherwise when rows arrived late, beside a build on all rows at once. What the golden too has
@@ -284,16 +312,15 @@ impl Duckdb {
         Ok(comparison)
     }
 
-    /// Copies a relation into a database that does not have it.
+    /// Replaces a table of a database by that of another.
     async fn take_over(&self, from: &Path, to: &Path, relation: &str) -> Result<(), String> {
         let mut parts = relation.split('.');
-        let (catalog, schema, name) = (parts.next(), parts.next(), parts.next());
-        let (Some(catalog), Some(schema), Some(name)) = (catalog, schema, name) else {
+        let (Some(_), Some(schema), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(format!("unusual relation {relation}"));
         };
         let path = |path: &Path| literal(&path.display().to_string());
         let script = format!(
-            "ATTACH {} AS {CATALOG};\nATTACH {} AS early (READ_ONLY);\nCREATE SCHEMA IF NOT EXISTS {catalog}.{schema};\n\
+            "ATTACH {} AS {CATALOG};\nATTACH {} AS early (READ_ONLY);\nDROP TABLE {relation};\n\
              CREATE TABLE {relation} AS SELECT * FROM early.{schema}.{name};\n",
             path(to),
             path(from)
