@@ -21,13 +21,19 @@ fn place(col: Col) -> (usize, u64) {
 
 impl ColSet {
     /// Adds a column; true when it was not there.
+    #[inline]
     pub fn insert(&mut self, col: Col) -> bool {
-        if col.0 < FIRST {
-            let bit = 1 << col.0;
-            let fresh = self.first & bit == 0;
-            self.first |= bit;
-            return fresh;
+        if col.0 >= FIRST {
+            return self.insert_into_rest(col);
         }
+        let bit = 1 << col.0;
+        let fresh = self.first & bit == 0;
+        self.first |= bit;
+        fresh
+    }
+
+    #[cold]
+    fn insert_into_rest(&mut self, col: Col) -> bool {
         let (word, bit) = place(col);
         if word >= self.rest.len() {
             self.rest.resize(word + 1, 0);

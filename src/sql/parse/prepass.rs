@@ -106,6 +106,7 @@ const DUCKDB_THEN: &[Pass] = &[
     (&["nulls"], |tokens| null_treatment(tokens)),
 ];
 const NULL_TESTS: &[&str] = &["isnull", "notnull"];
+
 /// Access to the text by line and column.
 pub(super) struct Source<'a> {
     text: &'a str,

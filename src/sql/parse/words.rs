@@ -2,39 +2,66 @@
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
-/// The unquoted words and some of the signs of a text, as bits: what is not in here does not occur.
-pub(super) struct Words(u128);
+/// The unquoted words and some of the signs of a text, each as one of a thousand bits: what is not in here does not occur.
+pub(super) struct Words([u64; PARTS]);
+
+const PARTS: usize = 16;
 
 impl Words {
     pub(super) fn of(tokens: &[TokenWithSpan]) -> Self {
-        Self(tokens.iter().fold(0, |bits, token| {
-            bits | match &token.token {
-                Token::Word(Word { value, quote_style: None, .. }) => Self::bit(value),
-                Token::Colon => Self::bit(":"),
-                Token::ExclamationMark => Self::bit("!"),
-                Token::Question | Token::Placeholder(_) => Self::bit("?"),
-                Token::Arrow => Self::bit("->"),
-                Token::LongArrow => Self::bit("->>"),
-                Token::Sharp => Self::bit("#"),
-                Token::Caret => Self::bit("^"),
-                Token::Ampersand => Self::bit("&"),
-                Token::Pipe => Self::bit("|"),
-                Token::ShiftLeft => Self::bit("<<"),
-                Token::StringConcat => Self::bit("||"),
-                Token::Tilde => Self::bit("~"),
-                Token::AtSign => Self::bit("@"),
-                _ => 0,
-            }
-        }))
+        let mut words = Self([0; PARTS]);
+        for token in tokens {
+            let word = match &token.token {
+                Token::Word(Word { value, quote_style: None, .. }) => value,
+                Token::Colon => ":",
+                Token::ExclamationMark => "!",
+                Token::Question | Token::Placeholder(_) => "?",
+                Token::Arrow => "->",
+                Token::LongArrow => "->>",
+                Token::Sharp => "#",
+                Token::Caret => "^",
+                Token::Ampersand => "&",
+                Token::Pipe => "|",
+                Token::ShiftLeft => "<<",
+                Token::StringConcat => "||",
+                Token::Tilde => "~",
+                Token::AtSign => "@",
+                _ => continue,
+            };
+            let (part, bit) = Self::place(word);
+            words.0[part] |= bit;
+        }
+        words
     }
 
     /// Whether one of the words may occur.
     pub(super) fn any(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.0 & Self::bit(word) != 0)
+        words.iter().any(|word| {
+            let (part, bit) = Self::place(word);
+            self.0[part] & bit != 0
+        })
     }
 
-    fn bit(word: &str) -> u128 {
-        let first = word.bytes().next().unwrap_or_default().to_ascii_lowercase();
-        1 << ((usize::from(first) + 31 * word.len()) % 128)
+    fn place(word: &str) -> (usize, u64) {
+        let bytes = word.as_bytes();
+        let letter = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
+        let at = letter(bytes.first()) + 61 * letter(bytes.last()) + 331 * bytes.len();
+        (at / 64 % PARTS, 1 << (at % 64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Words;
+    use crate::sql::Dialect;
+
+    #[test]
+    fn what_occurs_is_in_it_and_little_else() {
+        let text = "select A -> 'x', f(b) FILTER (where c) from t as \"pivot\" where a ~ b or @ c limit 3";
+        let words = Words::of(&super::super::tokens(text, Dialect::Postgres).expect("tokens"));
+        for word in ["select", "a", "->", "filter", "from", "~", "@", "limit"] {
+            assert!(words.any(&[word]), "{word}");
+        }
+        assert!(!words.any(&["pivot", "asof", "^", "isnull"]));
     }
 }
