@@ -8,6 +8,7 @@ mod from;
 mod grouping;
 mod nested;
 mod pivot;
+mod pivot_groups;
 mod query;
 mod recursion;
 mod relation;

@@ -31,6 +31,9 @@ impl<'a> Lowerer<'a> {
     /// PIVOT: which groups there are, what their cells hold and what the columns are called follows from the input, the
     /// aggregates and the values.
     pub(super) fn pivot(&mut self, pivot: &Pivot<'a>) -> Result<Block> {
+        if let Some(query) = self.listed_pivot(pivot)? {
+            return self.derived(query, pivot.alias, None);
+        }
         let mut operator = String::from("pivot");
         for aggregate in pivot.aggregates {
             operator.push_str(&self.label(aggregate, pivot.aggregates.len() > 1));

@@ -225,7 +225,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// The name of an output without alias: of a column its name, otherwise its text.
-    fn output_name(&mut self, expr: &Expr) -> Sym {
+    pub(super) fn output_name(&mut self, expr: &Expr) -> Sym {
         let name = match expr {
             Expr::Identifier(ident) => self.fold(ident),
             Expr::CompoundIdentifier(parts) => parts.last().map(|ident| self.fold(ident)).unwrap_or_default(),

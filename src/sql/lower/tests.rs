@@ -135,7 +135,7 @@ fn recursive_ctes_are_their_anchor_and_step() {
 #[test]
 fn pivots_are_tables_of_their_input_and_arguments() {
     let pivoted = "select * from (select a, s, id from t) pivot (sum(id) for s in ('x', 'y'))";
-    for dialect in [Dialect::DuckDb, Dialect::Snowflake, Dialect::BigQuery, Dialect::Databricks] {
+    for dialect in [Dialect::Snowflake, Dialect::BigQuery, Dialect::Databricks] {
         equal_in(
             dialect,
             pivoted,
@@ -165,6 +165,44 @@ fn pivots_are_tables_of_their_input_and_arguments() {
     );
     open("pivot t on s using sum(id) group by a", "pivot t on s using sum(id) group by b");
     open("pivot t on s in ('x') using sum(id) group by a", "pivot t on s using sum(id) group by a");
+}
+
+#[test]
+fn listed_pivots_are_groupings() {
+    let pivoted = "select * from (select a, s, id from t) pivot (sum(id) for s in ('x', 'y'))";
+    equal(
+        pivoted,
+        "select a, sum(case when s = 'x' then id end) as x, sum(id) filter (where s = 'y') as y from t group by a",
+    );
+    equal(
+        "pivot t on s in ('x', 'y') using sum(id) as n, count(*) as c group by b",
+        "select b, sum(id) filter (s = 'x') as x_n, count(*) filter (s = 'x') as x_c,
+                sum(id) filter (s = 'y') as y_n, count(*) filter (s = 'y') as y_c from t group by b",
+    );
+    equal(
+        "select * from (select a, id from t) pivot (coalesce(sum(id), 0) for a in (1 as one))",
+        "select coalesce(sum(id) filter (a = 1), 0) as one from t",
+    );
+    // A value that no row has is no reason to leave a group out.
+    open(
+        pivoted,
+        "select a, sum(id) filter (s = 'x') as x, sum(id) filter (s = 'y') as y from t where s in ('x', 'y') group by a",
+    );
+    open(
+        pivoted,
+        "select a, sum(case when s = 'x' then id else 0 end) as x, sum(case when s = 'y' then id else 0 end) as y from t group by a",
+    );
+    // What nothing reads is grouped by.
+    open(
+        "select * from (select a, b, s, id from t) pivot (sum(id) for s in ('x'))",
+        "select a, null as b, sum(id) filter (s = 'x') as x from t group by a",
+    );
+    // In other dialects a cell without rows may count NULL.
+    open_in(
+        Dialect::Databricks,
+        "select * from (select a, s, id from t) pivot (count(id) for s in ('x', 'y'))",
+        "select a, count(case when s = 'x' then id end) as x, count(case when s = 'y' then id end) as y from t group by a",
+    );
 }
 
 #[test]

@@ -247,11 +247,30 @@ impl Parsed for Bounded {
         true
     }
 
+    /// Redshift has `(+)`.
+    fn supports_outer_join_operator(&self) -> bool {
+        self.base.supports_outer_join_operator() || self.base.is::<sp::RedshiftSqlDialect>()
+    }
+
+    /// Snowflake has FILTER.
+    fn supports_filter_during_aggregation(&self) -> bool {
+        self.base.supports_filter_during_aggregation() || self.base.is::<sp::SnowflakeDialect>()
+    }
+
+    /// DuckDB has `* RENAME`.
+    fn supports_select_wildcard_rename(&self) -> bool {
+        self.base.supports_select_wildcard_rename() || self.base.is::<sp::DuckDbDialect>()
+    }
+
+    /// BigQuery has `<<` and `>>`.
+    fn supports_bitwise_shift_operators(&self) -> bool {
+        self.base.supports_bitwise_shift_operators() || self.base.is::<sp::BigQueryDialect>()
+    }
+
     as_in_base! {
         supports_string_literal_backslash_escape,
         ignores_wildcard_escapes,
         supports_unicode_string_literal,
-        supports_filter_during_aggregation,
         supports_window_clause_named_window_reference,
         supports_within_after_array_aggregation,
         supports_partition_by_after_order_by,
@@ -259,7 +278,6 @@ impl Parsed for Bounded {
         supports_alter_user_as_alter_role,
         supports_group_by_with_modifier,
         supports_left_associative_joins_without_parens,
-        supports_outer_join_operator,
         supports_cross_join_constraint,
         supports_connect_by,
         supports_execute_immediate,
@@ -321,7 +339,6 @@ impl Parsed for Bounded {
         supports_explain_with_utility_options,
         supports_asc_desc_in_column_definition,
         supports_factorial_operator,
-        supports_bitwise_shift_operators,
         supports_nested_comments,
         supports_multiline_comment_hints,
         supports_eq_alias_assignment,
@@ -371,7 +388,6 @@ impl Parsed for Bounded {
         supports_binary_kw_as_cast,
         supports_select_wildcard_replace,
         supports_select_wildcard_ilike,
-        supports_select_wildcard_rename,
         supports_select_wildcard_with_alias,
         supports_optimize_table,
         supports_install,

@@ -515,3 +515,20 @@ pub(super) fn positional_joins(tokens: &mut Vec<TokenWithSpan>) {
         at += 1;
     }
 }
+
+/// `TABLESAMPLE 10%` to `TABLESAMPLE (10 PERCENT)`.
+pub(super) fn sampled_shares(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        let share = is_word(tokens, at, "tablesample")
+            && matches!(tokens[at + 1].token, Token::Number(..))
+            && is(tokens, at + 2, &Token::Mod);
+        if share {
+            let span = tokens[at].span;
+            tokens[at + 2] = make_word("PERCENT", span);
+            tokens.insert(at + 3, single(Token::RParen, span));
+            tokens.insert(at + 1, single(Token::LParen, span));
+        }
+        at += 1;
+    }
+}

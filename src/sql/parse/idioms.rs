@@ -332,3 +332,104 @@ pub(super) fn relation_arguments(tokens: &mut Vec<TokenWithSpan>) {
         at += length;
     }
 }
+
+/// `FULL OUTER UNION ALL BY NAME` and `.. CORRESPONDING` to `UNION ALL BY NAME`: the same where all branches have the same
+/// names, and only there a union BY NAME is taken into proofs.
+pub(super) fn unions_by_name(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        if !is_word(tokens, at, "union") {
+            at += 1;
+            continue;
+        }
+        let quantified = is_word(tokens, at + 1, "all") || is_word(tokens, at + 1, "distinct");
+        let mut next = at + 1 + usize::from(quantified);
+        if is_word(tokens, next, "strict") && is_word(tokens, next + 1, "corresponding") {
+            tokens.remove(next);
+        }
+        if is_word(tokens, next, "corresponding") && !is_word(tokens, next + 1, "by") {
+            let span = tokens[next].span;
+            tokens.splice(next..=next, [make_word("BY", span), make_word("NAME", span)]);
+        }
+        if is_word(tokens, next, "by") && is_word(tokens, next + 1, "name") {
+            while at > 0
+                && ["full", "left", "inner", "outer"].iter().any(|word| is_word(tokens, at - 1, word))
+            {
+                tokens.remove(at - 1);
+                at -= 1;
+                next -= 1;
+            }
+        }
+        at = next;
+    }
+}
+
+/// `{*}` and `{t.*}` to a call of its own with the same columns.
+pub(super) fn objects_of_all(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 0;
+    while at + 2 < tokens.len() {
+        let star = if is(tokens, at + 1, &Token::Mul) { at + 1 } else { at + 3 };
+        let all = is(tokens, at, &Token::LBrace)
+            && is(tokens, star, &Token::Mul)
+            && is(tokens, star + 1, &Token::RBrace)
+            && (star == at + 1 || is(tokens, at + 2, &Token::Period));
+        if all {
+            let span = tokens[at].span;
+            tokens[star + 1].token = Token::RParen;
+            tokens
+                .splice(at..=at, [make_word("object_of_all", span), TokenWithSpan::new(Token::LParen, span)]);
+        }
+        at += 1;
+    }
+}
+
+/// Types with parts (`ARRAY(INT)`, `OBJECT(a INT)`, `MAP(INT, INT)`) to types of that name.
+pub(super) fn structured_types(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 1;
+    while at + 1 < tokens.len() {
+        let typed = is(tokens, at - 1, &Token::DoubleColon) || is_word(tokens, at - 1, "as");
+        let named = ["array", "object", "map"].iter().any(|word| is_word(tokens, at, word));
+        if typed
+            && named
+            && is(tokens, at + 1, &Token::LParen)
+            && let Some(end) = closing(tokens, at + 1)
+        {
+            let text: Vec<String> =
+                tokens[at..=end].iter().map(|token| token.token.to_string().to_ascii_lowercase()).collect();
+            let span = tokens[at].span;
+            tokens.splice(at..=end, [make_word(&text.join(" "), span)]);
+        }
+        at += 1;
+    }
+}
+
+/// `VALUES (1), (2) AS t(a)` as a query to `SELECT * FROM VALUES ..`.
+pub(super) fn named_values(tokens: &mut Vec<TokenWithSpan>) {
+    let mut at = 0;
+    while at + 1 < tokens.len() {
+        let begins = at == 0 || is(tokens, at - 1, &Token::LParen);
+        if begins && is_word(tokens, at, "values") && is(tokens, at + 1, &Token::LParen) {
+            let mut end = at + 1;
+            while is(tokens, end, &Token::LParen) {
+                let Some(close) = closing(tokens, end) else { return };
+                end = close + 1;
+                if is(tokens, end, &Token::Comma) {
+                    end += 1;
+                }
+            }
+            let named = is_word(tokens, end, "as")
+                || matches!(tokens.get(end).map(|token| &token.token), Some(Token::Word(word)) if word.keyword == sqlparser::keywords::Keyword::NoKeyword);
+            if named && !(at > 1 && is_word(tokens, at - 2, "from")) {
+                let span = tokens[at].span;
+                let select = [
+                    make_word("SELECT", span),
+                    TokenWithSpan::new(Token::Mul, span),
+                    make_word("FROM", span),
+                ];
+                tokens.splice(at..at, select);
+                at += 3;
+            }
+        }
+        at += 1;
+    }
+}

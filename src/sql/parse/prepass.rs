@@ -7,8 +7,8 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
 use super::ParseFault;
 use super::idioms::{
-    asof_joins, attempts, bare_values, date_parts, may_touch_a_string, model_methods, null_tests,
-    relation_arguments, typed_arrays,
+    asof_joins, attempts, bare_values, date_parts, may_touch_a_string, model_methods, named_values,
+    null_tests, objects_of_all, relation_arguments, structured_types, typed_arrays, unions_by_name,
 };
 use super::words::Words;
 use super::{duckdb, ranks};
@@ -50,6 +50,8 @@ pub(super) fn mend(
                 (&["directed"], directed_joins),
                 (&["date_part"], |tokens| date_parts(tokens)),
                 (&["!"], model_methods),
+                (&["{"], objects_of_all),
+                (&["array", "object", "map"], structured_types),
                 (&["local"], local_time_zone),
             ],
         ),
@@ -57,12 +59,20 @@ pub(super) fn mend(
             &[],
             &[
                 (&["values"], bare_values),
+                (&["values"], named_values),
                 (&["?"], attempts),
                 (&["local"], local_time_zone),
                 (&["nulls"], |tokens| null_treatment(tokens)),
             ],
         ),
-        Dialect::BigQuery => (&[], &[(&["array"], typed_arrays), (&["table", "model"], relation_arguments)]),
+        Dialect::BigQuery => (
+            &[],
+            &[
+                (&["array"], typed_arrays),
+                (&["table", "model"], relation_arguments),
+                (&["union"], unions_by_name),
+            ],
+        ),
         Dialect::Postgres => (&[(&["table"], duckdb::tables)], &[(NULL_TESTS, null_tests)]),
         Dialect::Generic => (&[], &[]),
     };
@@ -102,6 +112,8 @@ const DUCKDB_THEN: &[Pass] = &[
     (NULL_TESTS, null_tests),
     (&["positional"], duckdb::positional_joins),
     (&["asof", "positional"], asof_joins),
+    (&["tablesample"], duckdb::sampled_shares),
+    (&["map"], structured_types),
     (&["reservoir"], |tokens| reservoir(tokens)),
     (&["nulls"], |tokens| null_treatment(tokens)),
 ];

@@ -93,6 +93,39 @@ fn what_dialects_users_write_is_mended() {
         (BigQuery, "select t.2022, t.2022_total, 1.5 from t", "SELECT t.2022, t.2022_total, 1.5 FROM t"),
         (DuckDb, "select x ** 2 from t", "SELECT (x ^ 2) FROM t"),
         (Databricks, r"select r'\d+' from t", r"SELECT '\d+' FROM t"),
+        (
+            BigQuery,
+            "select 1 as a full outer union all by name select 2 as a left union distinct strict corresponding select 3 as a",
+            "SELECT 1 AS a UNION ALL BY NAME SELECT 2 AS a UNION DISTINCT BY NAME SELECT 3 AS a",
+        ),
+        (
+            BigQuery,
+            "select a << 1, array<array<int64>>[] from t",
+            "SELECT a << 1, CAST([] AS ARRAY<ARRAY<INT64>>) FROM t",
+        ),
+        (Snowflake, "select {*}, {t.*} from t", "SELECT object_of_all(*), object_of_all(t.*) FROM t"),
+        (
+            Snowflake,
+            "select x::array(int), cast(y as object(a int)) from t",
+            "SELECT x::array ( int ), CAST(y AS object ( a int )) FROM t",
+        ),
+        (Snowflake, "select count(*) filter (where a) from t", "SELECT count(*) FILTER (WHERE a) FROM t"),
+        (Redshift, "select t.a from t, u where t.a = u.a (+)", "SELECT t.a FROM t, u WHERE t.a = u.a (+)"),
+        (
+            Databricks,
+            "with v as (values (1, 'a'), (2, 'b') as q(x, y)) select * from v",
+            "WITH v AS (SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS q (x, y)) SELECT * FROM v",
+        ),
+        (
+            DuckDb,
+            "select * rename (a as b) from t tablesample 10%",
+            "SELECT * RENAME (a AS b) FROM t TABLESAMPLE (10 PERCENT)",
+        ),
+        (
+            DuckDb,
+            "select 1 - (1 / (10 ^ (-( a - b )::real/400)+1)) from t",
+            "SELECT 1 - (1 / ((10 ^ (-(a - b)::REAL / 400)) + 1)) FROM t",
+        ),
         (DuckDb, "select 2 * x ^ 2 - y ^ 2 ^ -1", "SELECT 2 * (x ^ 2) - ((y ^ 2) ^ -1)"),
         (
             DuckDb,
@@ -337,6 +370,12 @@ fn what_is_read_at_once_is_what_the_parser_reads() {
         let sql = format!("select {expression} from t where {expression}");
         for dialect in [DuckDb, Snowflake, BigQuery, Redshift, Databricks, Postgres, Generic] {
             let Ok(tokens) = tokens(&sql, dialect) else { continue };
+            // What users of the dialect write and its parser lacks.
+            let more = dialect == Redshift && expression.contains("(+)")
+                || dialect == Snowflake && expression.contains("filter (");
+            if more {
+                continue;
+            }
             let base = dialects::base(dialect);
             let plainly = Parser::new(base).with_tokens_with_locations(tokens.clone()).parse_statements();
             let read = statements(tokens, base);

@@ -18,6 +18,7 @@ impl Words {
                 Token::Question | Token::Placeholder(_) => "?",
                 Token::Arrow => "->",
                 Token::LongArrow => "->>",
+                Token::LBrace => "{",
                 Token::Sharp => "#",
                 Token::Caret => "^",
                 Token::Ampersand => "&",
