@@ -144,7 +144,17 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
     let cases = "id,spec,model,golden_sql\n\
          mark,specs/orders.md,stg_orders,goldens/mark.sql\n\
          back,specs/orders.md,stg_orders,goldens/back.sql\n\
-         plain,specs/orders.md,stg_orders,goldens/plain.sql\n";
+         plain,specs/orders.md,stg_orders,goldens/plain.sql\n\
+         lines,specs/orders.md,stg_orders,goldens/lines.sql\n";
+    let lines = |kind: &str, condition: &str| {
+        format!(
+            "{{{{ config(materialized='{kind}', unique_key='order_id') }}}}\n\
+             select l.line_id as order_id, o.status, o.changed from {{{{ ref('lines') }}}} l\n\
+             left join {SOURCE} o on o.order_id = l.order_id\n\
+             {{% if is_incremental() %}}where {condition}{{% endif %}}\n"
+        )
+    };
+    let of_mark = format!("o.changed >= (select max(changed) from {this})");
     let harness = harness(
         "",
         cases,
@@ -157,6 +167,7 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
             ("plain", "after", after_mark),
             ("plain", "unseen", unseen),
             ("plain", "plain", plain.clone() + "-- again"),
+            ("lines", "from_mark", lines("incremental", &of_mark)),
         ],
     );
     harness
@@ -165,6 +176,13 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
             "order_id,status,changed\n1,open,2026-01-01\n2,open,2026-01-02\n3,open,2026-01-05\n4,open,2026-01-06\n\
              5,open,2026-01-07\n6,open,2026-01-08\n7,closed,2026-01-08\n8,closed,2026-01-09\n",
         )
+        .write("dbt/shop/seeds/lines.csv", "line_id,order_id\n11,1\n13,3\n15,5\n16,6\n17,7\n18,8\n19,\n")
+        .write(
+            "dbt/shop/seeds/lines.yml",
+            "seeds:\n  - name: lines\n    columns:\n      - name: order_id\n        data_tests:\n          - relationships:\n              \
+             arguments: {to: \"source('raw', 'orders')\", field: order_id}\n",
+        )
+        .write("goldens/lines.sql", lines("table", &of_mark))
         .write("goldens/mark.sql", from_mark)
         .write("goldens/back.sql", look_back)
         .write("goldens/plain.sql", plain);
@@ -180,6 +198,8 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
     assert_eq!(check("mark", "after"), lost(&format!("1 {one}: order_id = 6")));
     assert_eq!(check("back", "from_mark"), lost(&format!("2 {many}: order_id = 3, order_id = 5")));
     assert_eq!(check("plain", "after"), lost(&format!("3 {many}: order_id = 3, order_id = 5, order_id = 6")));
+    // A line of an order that is not there yet is not there either: it is lost, and never without its order.
+    assert_eq!(check("lines", "from_mark"), lost(&format!("2 {many}: order_id = 13, order_id = 15")));
     let not_tried = "late_rows_not_tried: late rows were not tried: no column is found by which the incremental query takes what is new";
     assert_eq!(check("plain", "unseen"), ("passed".to_owned(), not_tried.to_owned()));
     assert_eq!(check("plain", "plain").0, "skipped");

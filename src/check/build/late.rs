@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::classify::FailureClass;
 use super::exec::locked;
 use super::rows::{Duckdb, DuckdbFault, Keys, RowOptions, Side, literal, quoted};
 use super::{
@@ -113,11 +114,18 @@ impl Builder {
         let (whole, early) = (job(whole, "whole"), job(early, "early"));
         self.build_on(&whole, workspace).await?;
         let withheld = self.build_on(&early, workspace).await?;
-        // All rows, and in the model what it was built with when some were missing.
         let database = workspace.database();
-        copy_database(&whole.database, &database).await.map_err(|why| workspace.anonymous(&why))?;
-        self.duckdb.take_over(&early.database, &database, relation).await?;
-        let run = self.run_once_more(request, workspace).await.run;
+        let (mut killed, mut others) = (Again::new(ATTEMPTS), Again::new(2));
+        let run = loop {
+            // All rows, and in the model what it was built with when some were missing.
+            copy_database(&whole.database, &database).await.map_err(|why| workspace.anonymous(&why))?;
+            self.duckdb.take_over(&early.database, &database, relation).await?;
+            let run = self.run_once_more(request, workspace).await.run;
+            let again = if run.class == Some(FailureClass::Killed) { &mut killed } else { &mut others };
+            if !run.class.is_some_and(FailureClass::is_transient) || !again.pause().await {
+                break run;
+            }
+        };
         let run = Step { message: workspace.anonymous(&run.message), ..run };
         Ok(LateRun { withheld, whole: whole.database, run, database })
     }
@@ -320,7 +328,7 @@ impl Duckdb {
         };
         let path = |path: &Path| literal(&path.display().to_string());
         let script = format!(
-            "ATTACH {} AS {CATALOG};\nATTACH {} AS early (READ_ONLY);\nDROP TABLE {relation};\n\
+            "ATTACH {} AS {CATALOG};\nATTACH {} AS early (READ_ONLY);\nDROP TABLE IF EXISTS {relation};\n\
              CREATE TABLE {relation} AS SELECT * FROM early.{schema}.{name};\n",
             path(to),
             path(from)
