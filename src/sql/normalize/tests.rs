@@ -665,3 +665,25 @@ fn averages_of_decimals() {
         assert!(!proved(a, b), "{a}");
     }
 }
+
+#[test]
+fn functions_have_one_name_in_their_dialect() {
+    use super::super::Dialect::{BigQuery, DuckDb, Postgres, Snowflake};
+    for (dialect, a, b, same) in [
+        (DuckDb, "year(d)", "date_part('year', d)", true),
+        (Snowflake, "iff(a > 1, 1, 0)", "case when a > 1 then 1 else 0 end", true),
+        (Snowflake, "concat(s, 'x')", "s || 'x'", true),
+        (Snowflake, "zeroifnull(a)", "coalesce(a, 0)", true),
+        (Snowflake, "nullifzero(a)", "nullif(a, 0)", true),
+        (Snowflake, "div0(a, b)", "a / nullif(b, 0)", false),
+        (BigQuery, "safe_divide(a, b)", "a / nullif(b, 0)", true),
+        (Postgres, "concat(s, 'x')", "s || 'x'", false),
+        (DuckDb, "concat(s, 'x')", "s || 'x'", false),
+        (DuckDb, "zeroifnull(a)", "coalesce(a, 0)", false),
+    ] {
+        let options = Options { contract: Contract::Position, dialect };
+        let query = |item: &str| format!("select id, {item} as x from t");
+        let verdict = compare(&query(a), &query(b), &schema(), &options).verdict;
+        assert_eq!(verdict == Verdict::Equivalent, same, "{dialect:?}: {a}, {b}: {verdict:?}");
+    }
+}
