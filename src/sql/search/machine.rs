@@ -33,6 +33,8 @@ const ADEQUACY_DATABASES: usize = 10;
 const MUTANTS: usize = 24;
 /// Rounds of shrinking.
 const SHRINK_ROUNDS: usize = 10;
+/// Databases on which a query failed that are looked into.
+const FAILED: usize = 4;
 /// Counterexamples that turn out not to reproduce before the search gives up.
 const RETRACTIONS: usize = 4;
 
@@ -82,6 +84,8 @@ struct Evidence {
     /// Databases on which the golden's results are worth comparing with those of its mutants.
     telling: Vec<(Database, Fingerprint)>,
     last_error: Option<String>,
+    /// Databases on which one of the queries failed, or both.
+    failed: Vec<Database>,
     unstable: usize,
     retracted: usize,
 }
@@ -119,6 +123,10 @@ enum State {
     Show {
         current: Database,
         careful: bool,
+    },
+    /// Each query by itself, where both together failed.
+    Alone {
+        databases: usize,
     },
     Adequacy(Box<Adequacy>),
     Over,
@@ -220,6 +228,7 @@ impl Search {
                 self.shrink(&current, &tries, round, careful, stdout)
             }
             State::Show { current, careful } => self.show(&current, careful, stdout),
+            State::Alone { databases } => self.alone(databases, stdout, stderr),
             State::Adequacy(adequacy) => self.adequacy(*adequacy, stdout),
             State::Over => unknown("the search is over"),
         }
@@ -323,7 +332,12 @@ impl Search {
         let results = script::compared(stdout);
         let mut differing = Vec::new();
         for (number, database) in databases.into_iter().enumerate() {
-            let Some((golden, candidate)) = results.get(&number) else { continue };
+            let Some((golden, candidate)) = results.get(&number) else {
+                if self.evidence.failed.len() < FAILED {
+                    self.evidence.failed.push(database);
+                }
+                continue;
+            };
             self.evidence.executed += 1;
             if golden.rows > 0 || candidate.rows > 0 {
                 self.evidence.non_empty += 1;
@@ -458,6 +472,15 @@ impl Search {
     }
 
     fn finish_hunt(&mut self) -> Step {
+        let failed = std::mem::take(&mut self.evidence.failed);
+        if let (false, Some(pairing)) = (failed.is_empty(), &self.pairing) {
+            let mut text = script::load(&self.layout, &failed);
+            for number in 0..failed.len() {
+                text.push_str(&script::alone(number, &self.golden, &self.candidate, pairing));
+            }
+            self.state = State::Alone { databases: failed.len() };
+            return Step::Execute(text);
+        }
         let evidence = &self.evidence;
         if evidence.executed == 0 {
             let error = evidence.last_error.as_deref().unwrap_or("no message");
@@ -489,6 +512,24 @@ impl Search {
             }
             None => self.try_mutants(Adequacy { mutants, telling, ..Adequacy::default() }),
         }
+    }
+
+    /// A query that fails where the other returns rows is not known to agree with it, nor does it return other rows.
+    fn alone(&mut self, databases: usize, stdout: &str, stderr: &str) -> Step {
+        let ran = script::ran(stdout);
+        for number in 0..databases {
+            let side = match [0, 1].map(|side| ran.contains_key(&(number, side))) {
+                [true, false] => ("candidate", "golden"),
+                [false, true] => ("golden", "candidate"),
+                _ => continue,
+            };
+            let error = first_error(stderr);
+            return unknown(&format!(
+                "the {} fails on rows on which the {} does not: {error}",
+                side.0, side.1
+            ));
+        }
+        self.finish_hunt()
     }
 
     /// Runs the mutants that are still alive on the next few databases.

@@ -227,6 +227,12 @@ pub(super) fn run(number: usize, tag: usize, sql: &str, pairing: &Pairing) -> St
     )
 }
 
+/// Runs each query by itself on database `number`: the golden under the tag 0, the candidate under 1.
+pub(super) fn alone(number: usize, golden: &str, candidate: &str, pairing: &Pairing) -> String {
+    let candidate = fingerprint(candidate, pairing.candidate.len(), &pairing.candidate_cells());
+    format!("{}SELECT 'm', {number}, 1, a.n, a.h FROM {candidate} a;\n", run(number, 0, golden, pairing))
+}
+
 fn fingerprint(sql: &str, width: usize, cells: &[String]) -> String {
     format!(
         "(SELECT count(*) AS n, coalesce(sum(hash({})), 0) AS h FROM {} )",
@@ -256,7 +262,7 @@ pub(super) fn compared(stdout: &str) -> BTreeMap<usize, (Fingerprint, Fingerprin
     results
 }
 
-/// The answers to [`run`], by database and tag.
+/// The answers to [`run`] and [`alone`], by database and tag.
 pub(super) fn ran(stdout: &str) -> BTreeMap<(usize, usize), Fingerprint> {
     let mut results = BTreeMap::new();
     for line in stdout.lines() {
