@@ -42,6 +42,7 @@ impl<'a> Lowerer<'a> {
         let mut limit = None;
         match &function.args {
             FunctionArguments::None => {}
+            FunctionArguments::Subquery(query) if name == "array" => return self.array_of(query),
             FunctionArguments::Subquery(_) => {
                 return Err(BindFault::unsupported(format!("a subquery as argument of {name}")));
             }

@@ -142,6 +142,7 @@ impl<'a> Lowerer<'a> {
         let outputs = keys.iter().copied().chain(aggs.iter().map(|(_, e)| *e)).collect();
         let mut copy = Sub { block: input.clone(), outputs };
         self.arena.refresh(&mut copy);
+        self.scans_apart += 1;
         if self.arena.scan_count() + self.scans_apart > MAX_SCANS {
             return Err(BindFault::TooLarge);
         }

@@ -118,6 +118,7 @@ pub fn lower(
         recursions: Vec::new(),
         scans_apart: 0,
         orders: Orders::default(),
+        as_values: false,
     };
     let lowered = lowerer.query(query)?;
     // rule: order-below
@@ -155,9 +156,11 @@ struct Lowerer<'a> {
     parameters: usize,
     /// Recursive CTEs that are open.
     recursions: Vec<Recursion>,
-    /// Reads of tables inside made tables.
+    /// Reads of tables inside made tables, made tables, and copies of rows for grouping sets.
     scans_apart: usize,
     orders: Orders,
+    /// The rows of the next SELECT are values and no columns.
+    as_values: bool,
 }
 
 /// An ORDER BY of a subquery says nothing of the rows above it, but databases keep to it where nothing else is said there.

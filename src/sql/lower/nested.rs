@@ -1,8 +1,9 @@
 //! Values with parts: lambdas over lists and maps, structs.
 
-use sqlparser::ast::{Expr, Ident, LambdaFunction, OneOrManyWithParens, StructField};
+use sqlparser::ast::{Expr, Ident, LambdaFunction, OneOrManyWithParens, Query, StructField};
 
-use super::super::algebra::ExprId;
+use super::super::algebra::{AggCall, Aggregate, Block, ExprId, Source, Sub, Sym};
+use super::super::types::Type;
 use super::scope::{Columns, Entry, Scope};
 use super::{BindFault, Lowerer, Result};
 
@@ -49,6 +50,52 @@ impl<'a> Lowerer<'a> {
             return Err(BindFault::unsupported("an aggregate, window function or subquery in a lambda"));
         }
         Ok(self.arena.call(&operator, &[body]))
+    }
+
+    // rule: array-subquery
+    /// `ARRAY(query)`: the one row of an aggregate over the query's rows, in its order; without rows the array is empty and not NULL.
+    pub(super) fn array_of(&mut self, query: &'a Query) -> Result<ExprId> {
+        self.as_values = true;
+        let ordered = self.ordered_query(query);
+        self.as_values = false;
+        let ordered = ordered?;
+        self.closed(&ordered.query.outputs, "an array")?;
+        let [(_, value)] = ordered.query.outputs.as_slice() else {
+            return Err(BindFault::unsupported("an array of several columns"));
+        };
+        self.orders.taken |= ordered.order.is_empty();
+        let func = self.arena.sym("array of");
+        let call = AggCall {
+            func,
+            args: Box::new([*value]),
+            distinct: false,
+            filter: None,
+            order: ordered.order.into_boxed_slice(),
+        };
+        let values = self.arena.aggregate(call);
+        let col = self.arena.new_col(func, Type::Unknown, true);
+        let grouping = Aggregate {
+            input: ordered.query.block,
+            keys: Vec::new(),
+            aggs: vec![(col, values)],
+            scalar: true,
+        };
+        let block = Block { sources: vec![Source::Aggregate(Box::new(grouping))], ..Block::default() };
+        let output = self.arena.column(col);
+        let sub = self.arena.new_sub(Sub { block, outputs: vec![output] });
+        let array = self.arena.scalar(sub);
+        Ok(self.arena.call("array or empty", &[array]))
+    }
+
+    /// The columns of a row as one struct.
+    pub(super) fn struct_of(&mut self, outputs: &[(Sym, ExprId)]) -> Result<(Sym, ExprId)> {
+        self.closed(outputs, "a struct")?;
+        let mut operator = "struct".to_owned();
+        for (name, _) in outputs {
+            operator.push_str(&format!(" {}", self.arena.text(*name)));
+        }
+        let values: Vec<ExprId> = outputs.iter().map(|(_, e)| *e).collect();
+        Ok((self.arena.sym("struct"), self.arena.call(&operator, &values)))
     }
 
     // rule: structs

@@ -20,6 +20,11 @@ pub(super) struct Ordered {
 impl<'a> Lowerer<'a> {
     /// A query with everything around it.
     pub(super) fn query(&mut self, ast: &'a Ast) -> Result<Query> {
+        self.ordered_query(ast).map(|ordered| ordered.query)
+    }
+
+    /// A query and its sort keys, which are over the columns of its rows.
+    pub(super) fn ordered_query(&mut self, ast: &'a Ast) -> Result<Ordered> {
         self.query_depth += 1;
         if self.query_depth > MAX_QUERY_DEPTH || self.arena.overflow {
             return Err(BindFault::TooLarge);
@@ -108,7 +113,7 @@ impl<'a> Lowerer<'a> {
         Ok(query)
     }
 
-    fn query_body(&mut self, ast: &'a Ast) -> Result<Query> {
+    fn query_body(&mut self, ast: &'a Ast) -> Result<Ordered> {
         if !ast.pipe_operators.is_empty() {
             return Err(BindFault::unsupported("pipe syntax"));
         }
@@ -153,9 +158,9 @@ impl<'a> Lowerer<'a> {
         }
         if limit.is_some() || offset.is_some() {
             self.orders.taken |= ordered.order.is_empty();
-            ordered.query.block = limited(ordered.query.block, ordered.order, limit, offset, extra);
+            ordered.query.block = limited(ordered.query.block, ordered.order.clone(), limit, offset, extra);
         }
-        Ok(ordered.query)
+        Ok(ordered)
     }
 
     pub(super) fn set_expr(&mut self, body: &'a SetExpr, order: Option<&'a OrderBy>) -> Result<Ordered> {

@@ -35,6 +35,7 @@ impl<'a> Lowerer<'a> {
             recursions: self.recursions.clone(),
             scans_apart: 0,
             orders: super::Orders::default(),
+            as_values: false,
         };
         let inputs = inputs(&mut inner);
         for (mine, theirs) in self.ctes.iter_mut().zip(&inner.ctes) {
@@ -42,7 +43,8 @@ impl<'a> Lowerer<'a> {
         }
         self.orders.below |= inner.orders.below;
         self.orders.taken |= inner.orders.taken;
-        self.scans_apart += inner.scans_apart + inner.arena.scan_count();
+        // It is work, too, where it reads no table.
+        self.scans_apart += inner.scans_apart + inner.arena.scan_count() + 1;
         let inputs = inputs.map_err(|fault| {
             let correlated = self.scopes.iter().any(|scope| !scope.entries.is_empty());
             // The column may be one of the row outside.

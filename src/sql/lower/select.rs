@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     Distinct, ExcludeSelectItem, Expr, GroupByExpr, Ident, OrderBy, RenameSelectItem, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TopQuantity, Value, WildcardAdditionalOptions,
+    SelectItemQualifiedWildcardKind, TopQuantity, Value, ValueTableMode, WildcardAdditionalOptions,
 };
 
 use super::super::algebra::{
@@ -19,7 +19,7 @@ impl<'a> Lowerer<'a> {
         if select.into.is_some()
             || select.prewhere.is_some()
             || !select.connect_by.is_empty()
-            || select.value_table_mode.is_some()
+            || select.value_table_mode.is_some() && !std::mem::take(&mut self.as_values)
             || select.exclude.is_some()
         {
             return Err(BindFault::unsupported("a clause of SELECT"));
@@ -53,6 +53,11 @@ impl<'a> Lowerer<'a> {
         }
         self.open_to_rows(true);
         let mut outputs = self.projection(&select.projection, &select.from)?;
+        match &select.value_table_mode {
+            None | Some(ValueTableMode::AsValue) => {}
+            Some(ValueTableMode::AsStruct) => outputs = vec![self.struct_of(&outputs)?],
+            Some(_) => return Err(BindFault::unsupported("this SELECT AS")),
+        }
         let group = self.grouping(&select.group_by, &outputs)?;
         self.open_to_rows(false);
         self.refuse_rows_as_keys(&group)?;

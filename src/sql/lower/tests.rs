@@ -414,3 +414,51 @@ fn functions_that_may_make_rows() {
     equal_in(pg, "select id from (select id, round(a) as p from t) q", "select id from t");
     equal_in(Dialect::DuckDb, "select id from (select id, parts(a) as p from t) q", "select id from t");
 }
+
+#[test]
+fn arrays_of_subqueries() {
+    let of = "select t.id, array(select x from u where u.a = t.a order by x) as m from t";
+    for dialect in [Dialect::DuckDb, Dialect::BigQuery, Dialect::Postgres] {
+        equal_in(
+            dialect,
+            of,
+            "select q.id, array(select v.x from (select * from u) as v where q.a = v.a order by v.x) as m from t as q",
+        );
+        for other in [
+            "select t.id, array(select x from u where u.a = t.a order by x desc) as m from t",
+            "select t.id, array(select x from u where u.a = t.a) as m from t",
+            "select t.id, array(select distinct x from u where u.a = t.a order by x) as m from t",
+            "select t.id, array(select x from u order by x) as m from t",
+            // NULL and not empty without a match.
+            "select t.id, (select array_agg(x order by x) from u where u.a = t.a) as m from t",
+            "select t.id, v.m from t left join (select a, array_agg(x order by x) as m from u group by a) as v on v.a = t.a",
+            "select t.id, v.m from t left join (select distinct a, array(select x from u as w where w.a = u.a order by x) as m from u) as v on v.a = t.a",
+        ] {
+            open_in(dialect, of, other);
+        }
+    }
+    equal_in(
+        Dialect::BigQuery,
+        "select id, array(select as struct e.x, e.y from unnest(k) as e order by e.x) as m from t",
+        "select id, array(select struct(z.x as x, z.y) from unnest(q.k) as z order by z.x) as m from t as q",
+    );
+}
+
+#[test]
+fn work_that_doubles_with_each_level_is_bounded() {
+    let levels = |body: &str| {
+        let ctes: Vec<String> =
+            (1..20).map(|n| format!("q{n} as ({})", body.replace('#', &(n - 1).to_string()))).collect();
+        format!("with q0 as (select 1 as a, 2 as b, 'x' as s), {} select a from q19", ctes.join(", "))
+    };
+    for body in [
+        "select a, b, s from q# group by cube (a, b, s)",
+        "select x.a, y.b, x.s from (select * from q#) unpivot (v for k in (b)) as x, (select * from q#) unpivot (v for k in (a)) as y",
+        "select x.k as a, x.v as b, y.k as s from q# unpivot (v for k in (a, b)) as x, q# unpivot (v for k in (a, b)) as y",
+        "select x.a, x.b, y.s from q# as x, q# as y group by rollup (x.a, x.b, y.s)",
+    ] {
+        let sql = levels(body);
+        let comparison = compared(Dialect::Snowflake, &sql, &format!("select * from ({sql})"));
+        assert_eq!(comparison.verdict, Verdict::Unknown, "{}", comparison.reason);
+    }
+}

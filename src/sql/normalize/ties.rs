@@ -151,5 +151,6 @@ pub(in crate::sql) fn takes_one(name: &str) -> bool {
             | "jsonb_agg"
             | "json_group_array"
             | "array_concat_agg"
+            | "array"
     )
 }
