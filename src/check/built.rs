@@ -31,6 +31,8 @@ pub struct GoldenBuild {
     failing: BTreeSet<String>,
     /// Whether its rows depend on the order of its input; looked at when somebody asks.
     chancy: OnceCell<bool>,
+    /// Whether a second build on the same data changes it, or fails; looked at when somebody asks.
+    changes: OnceCell<bool>,
     /// What becomes of it when rows arrive late; looked at when somebody asks.
     late: OnceCell<Result<(Arrival, LateRun), String>>,
     /// Small errors in it, and what tests say of them.
@@ -50,6 +52,7 @@ impl GoldenBuild {
             request,
             report,
             chancy: OnceCell::new(),
+            changes: OnceCell::new(),
             late: OnceCell::new(),
             mutants: Mutants::default(),
         }
@@ -74,6 +77,13 @@ impl GoldenBuild {
         *self.chancy.get_or_init(look).await
     }
 
+    /// Whether a second build on the same data changes it, or fails.
+    pub(super) async fn changes(&self, builder: &Builder, options: &RowOptions<'_>) -> bool {
+        let look =
+            || async { idempotent::twice(builder, &self.report, options).await.outcome == Outcome::Failed };
+        *self.changes.get_or_init(look).await
+    }
+
     /// How much the tests of a candidate notice. What could not be measured is no score.
     async fn mutation_score(
         &self,
@@ -91,6 +101,9 @@ impl GoldenBuild {
         let step = match self.side() {
             Err(Unjudged::Skipped(why) | Unjudged::Failed(_, why) | Unjudged::Errored(_, why)) => {
                 return Some(why);
+            }
+            Ok(_) if self.changes.get() == Some(&true) => {
+                return Some("it changes when it is built a second time on the same data".to_owned());
             }
             Ok(_) if self.failing.is_empty() => {
                 return self.unsteady.as_ref().map(|call| format!("it calls {call}"));

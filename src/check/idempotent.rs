@@ -14,6 +14,12 @@ pub(super) async fn check(context: Context<'_>, report: &BuildReport) -> CheckRe
     let mut twice = twice(builder, report, options).await;
     if twice.outcome == Outcome::Passed {
         twice = late::check(context, report).await;
+    } else if twice.outcome == Outcome::Failed
+        && let Some(golden) = golden
+        && golden.changes(builder, options).await
+    {
+        let why = "the golden too changes when it is built a second time on the same data";
+        return CheckResult::errored(CheckId::Idempotent, "golden_fails", why);
     }
     if !matches!(twice.outcome, Outcome::Passed | Outcome::Skipped) {
         return twice;
@@ -49,7 +55,7 @@ pub(super) async fn by_chance(
 }
 
 /// Built twice on the same data, an incremental model must be as built once.
-async fn twice(builder: &Builder, report: &BuildReport, options: &RowOptions<'_>) -> CheckResult {
+pub(super) async fn twice(builder: &Builder, report: &BuildReport, options: &RowOptions<'_>) -> CheckResult {
     let check = CheckId::Idempotent;
     let Some(first) = side(report) else { return not_built(report).result(check) };
     let Some(second) = &report.second_run else {

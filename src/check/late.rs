@@ -54,7 +54,7 @@ async fn look(context: Context<'_>, report: &BuildReport) -> Result<CheckResult,
     let own = || builder.arrival(report, dialect).ok_or_else(no_column);
     let (arrival, control) = match golden {
         None => (own()?, Control::Absent),
-        Some(golden) => match golden.late(builder, dialect).await? {
+        Some(golden) => match golden.late(builder, options, dialect).await? {
             None => (own()?, Control::Whole),
             Some((arrival, histories)) => (arrival.clone(), Control::Incremental(histories)),
         },
@@ -101,11 +101,16 @@ impl GoldenBuild {
     async fn late(
         &self,
         builder: &Builder,
+        options: &RowOptions<'_>,
         dialect: Dialect,
     ) -> Result<Option<(&Arrival, Histories<'_>)>, String> {
         let report = self.built().ok_or("the golden does not build")?;
         if report.second_run.is_none() {
             return Ok(None);
+        }
+        // In this order: the late run takes the place of the second one.
+        if self.changes(builder, options).await {
+            return Err("the golden changes when it is built a second time on the same data".to_owned());
         }
         let look = || async {
             let arrival =

@@ -214,6 +214,35 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
     }
 }
 
+/// What the golden does too is a fault of the case.
+#[test]
+fn a_golden_that_grows_with_each_build_is_no_control_of_that() {
+    let grows =
+        format!("{{{{ config(materialized='incremental') }}}}\nselect order_id, status from {SOURCE}\n");
+    let harness = harness(
+        "",
+        "id,spec,model,golden_sql\ngrows,specs/orders.md,stg_orders,goldens/grows.sql\n\
+         keyed,specs/orders.md,stg_orders,goldens/keyed.sql\n",
+        &[("grows", "grows", grows.clone() + "-- again"), ("keyed", "grows", grows.clone() + "-- again")],
+    );
+    harness
+        .write("goldens/grows.sql", &grows)
+        .write("goldens/keyed.sql", grows.replace("'incremental'", "'incremental', unique_key='order_id'"));
+    let report = run(&harness);
+    let (outcome, findings) = check(&report, "grows", "grows", "idempotent");
+    assert_eq!(outcome, "errored", "{report:#}");
+    assert!(findings.starts_with("golden_fails: the golden too changes"), "{findings}");
+    let (outcome, findings) = check(&report, "keyed", "grows", "idempotent");
+    assert_eq!(outcome, "failed", "{findings}");
+    assert!(findings.starts_with("not_idempotent: "), "{findings}");
+    let notes = report["run"]["notes"].to_string();
+    assert!(
+        notes.contains("the golden of `grows` is no control: it changes when it is built a second time"),
+        "{notes}"
+    );
+    assert!(!notes.contains("the golden of `keyed` is no control"), "{notes}");
+}
+
 /// The tests of a candidate are tried on small errors of the golden, whatever its own rows are.
 #[test]
 fn tests_are_held_against_small_errors_in_the_golden() {
