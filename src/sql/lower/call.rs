@@ -16,6 +16,15 @@ use super::{BindFault, Lowerer, Result};
 
 impl<'a> Lowerer<'a> {
     pub(super) fn function(&mut self, function: &'a Function) -> Result<ExprId> {
+        self.called(function, function.null_treatment)
+    }
+
+    /// A call with this treatment of NULLs.
+    fn called(
+        &mut self,
+        function: &'a Function,
+        mut null_treatment: Option<NullTreatment>,
+    ) -> Result<ExprId> {
         let name = match function.name.0.as_slice() {
             [_] => self.last_part(&function.name)?,
             // What stands before the point may be a column, whose function it is: `name.lower()`.
@@ -38,7 +47,6 @@ impl<'a> Lowerer<'a> {
         let mut args = Vec::new();
         let mut distinct = false;
         let mut order_items = Vec::new();
-        let mut null_treatment = function.null_treatment;
         let mut limit = None;
         match &function.args {
             FunctionArguments::None => {}
@@ -57,6 +65,13 @@ impl<'a> Lowerer<'a> {
                                 return Err(BindFault::unsupported(format!("the date part {word}")));
                             }
                             args.push(Argument::Part(functions::date_part(&word.value)));
+                        }
+                        // `array_agg(if(..) ignore nulls)`: what the parser gives to the call inside is the outer one's.
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(inner)))
+                            if inner.null_treatment.is_some() && inner.over.is_none() =>
+                        {
+                            null_treatment = inner.null_treatment;
+                            args.push(Argument::Call(inner));
                         }
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => args.push(Argument::Expr(expr)),
                         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => {}
@@ -194,6 +209,7 @@ impl<'a> Lowerer<'a> {
         for arg in args {
             match arg {
                 Argument::Expr(expr) => lowered.push(self.expr(expr)?),
+                Argument::Call(function) => lowered.push(self.called(function, None)?),
                 Argument::Part(part) => lowered.push(self.text_const(part)),
                 Argument::Star => {
                     for (name, value) in self.star(None)? {
@@ -465,6 +481,8 @@ impl<'a> Lowerer<'a> {
 
 enum Argument<'a> {
     Expr(&'a Expr),
+    /// A call without the treatment of NULLs behind it.
+    Call(&'a Function),
     /// A date part as a bare word: what the dialect says, the text of it says as well.
     Part(String),
     /// Every column, by name.

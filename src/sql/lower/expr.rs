@@ -451,6 +451,11 @@ impl<'a> Lowerer<'a> {
         let [qualifier @ .., name] = folded.as_slice() else {
             return Err(BindFault::unsupported("an empty name"));
         };
+        if self.dialect == super::Dialect::Snowflake && name == "nextval" {
+            // The next number of a sequence.
+            self.arena.volatile = true;
+            return Ok(self.arena.null());
+        }
         if self.is_parameter(&folded[0]) {
             // A table of that name would be a second way to read it.
             if self

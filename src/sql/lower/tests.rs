@@ -462,3 +462,25 @@ fn work_that_doubles_with_each_level_is_bounded() {
         assert_eq!(comparison.verdict, Verdict::Unknown, "{}", comparison.reason);
     }
 }
+
+#[test]
+fn nulls_are_ignored_by_the_outer_call() {
+    let big = Dialect::BigQuery;
+    let ignored = "select array_agg(if(a > 1, b, null) ignore nulls order by id) as m from t";
+    equal_in(
+        big,
+        ignored,
+        "select array_agg(case when q.a > 1 then q.b end ignore nulls order by q.id) as m from t as q",
+    );
+    open_in(big, ignored, "select array_agg(if(a > 1, b, null) order by id) as m from t");
+    open_in(
+        big,
+        ignored,
+        "select array_agg(if(a > 1, b, null) ignore nulls order by id limit 1) as m from t",
+    );
+    open_in(
+        Dialect::Snowflake,
+        "select s.nextval as m from t",
+        "select (s.nextval) as m from (select * from t)",
+    );
+}
