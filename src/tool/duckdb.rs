@@ -139,7 +139,7 @@ impl Session {
         let setup = format!(
             "SET temp_directory='';\nSET autoinstall_known_extensions=false;\nSET autoload_known_extensions=false;\n\
              SET allow_community_extensions=false;\nSET threads=1;\nSET memory_limit='{}MB';\n\
-             SET TimeZone='UTC';\n.safe_mode\n\
+             SET TimeZone='UTC';\nSET lambda_syntax='ENABLE_SINGLE_ARROW';\n.safe_mode\n\
              SELECT current_setting('enable_external_access'), current_setting('lock_configuration');",
             self.limits.memory_mb
         );

@@ -198,6 +198,38 @@ async fn rows_without_a_match_are_not_all_rows() {
     assert_eq!(comparison.verdict, Verdict::Differs, "{comparison:#?}");
 }
 
+#[tokio::test]
+async fn operators_without_rules_are_told_apart_by_rows() {
+    let cells = |rows: &str| format!("select * from (select customer_id, status, id from orders {rows})");
+    let long = "select id, k, v from (select id, customer_id as a, id as b from orders) unpivot";
+    for (golden, candidate) in [
+        (
+            "select id, list_transform([customer_id], x -> x + 1) as m from orders".to_owned(),
+            "select id, list_transform([customer_id], x -> x + 2) as m from orders".to_owned(),
+        ),
+        (
+            format!("{} pivot (sum(id) for status in ('paid', 'open'))", cells("")),
+            format!("{} pivot (sum(id) for status in ('paid', 'open'))", cells("where customer_id > 1")),
+        ),
+        (
+            "select customer_id, status, count(*) as n from orders group by rollup (customer_id, status)"
+                .to_owned(),
+            "select customer_id, status, count(*) as n from orders group by cube (customer_id, status)"
+                .to_owned(),
+        ),
+        (
+            "with recursive r(n) as (select 1 union all select n + 1 from r where n < 3) select n from r"
+                .to_owned(),
+            "with recursive r(n) as (select 1 union all select n + 1 from r where n <= 3) select n from r"
+                .to_owned(),
+        ),
+        (format!("{long} (v for k in (a, b))"), format!("{long} include nulls (v for k in (a, b))")),
+    ] {
+        let comparison = judge(&golden, &candidate).await;
+        assert_eq!(comparison.verdict, Verdict::Differs, "{}\n{golden}\n{candidate}", comparison.reason);
+    }
+}
+
 /// What DuckDB executes is what the query means in its own dialect: division, dates and NULL differ from DuckDB's.
 #[tokio::test]
 async fn queries_of_other_dialects_are_executed_as_they_are_meant() {
