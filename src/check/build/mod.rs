@@ -5,6 +5,7 @@
 
 pub mod classify;
 pub mod columns;
+mod contract;
 mod engine;
 mod engines;
 mod exec;
@@ -477,6 +478,9 @@ impl Builder {
         // Where dbt was stopped among the tests, nothing says which relation is the model's.
         if report.run.outcome == Outcome::Passed && end.failure(&call).is_none() {
             self.look_at_relation(workspace, &mut report).await;
+            if let Some(failure) = contract::violation(&request.yaml, &request.model_name, &report.columns) {
+                report = BuildReport::stopped(classify::Gate::Run, failure, engine);
+            }
         }
         let incremental = report.materialized.as_deref() == Some("incremental");
         if request.twice && incremental && report.run.outcome == Outcome::Passed {
