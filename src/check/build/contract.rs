@@ -1,22 +1,47 @@
-//! An enforced contract, held against the types of the relation: the Rust dbt lets pass what dbt 1.x refuses (a DOUBLE
-//! under `data_type: decimal(4,1)`).
+//! An enforced contract, held against the types of the query: the Rust dbt converts what dbt 1.x refuses (a DOUBLE under
+//! `data_type: decimal(4,1)`), and 1.x is what most projects run.
 
 use std::path::Path;
 
 use super::classify::{Failure, FailureClass};
-use crate::dbt::properties::{Properties, ResourceKind};
+use super::engine::Engine;
+use super::workspace::Workspace;
+use super::{BuildReport, BuildRequest, Builder};
+use crate::dbt::properties::{Properties, Resource, ResourceKind};
 use crate::sql::Dialect;
 use crate::sql::types::Type;
 
-/// What the contract in `yaml` forbids of a relation with these columns (name and type). Types that are not known, lists
-/// for one, are dbt's to judge.
-pub(super) fn violation(yaml: &str, model: &str, columns: &[(String, String)]) -> Option<Failure> {
+impl Builder {
+    /// What dbt 1.x would have said of the types of a model that the Rust dbt built.
+    pub(super) async fn breach_of_contract(
+        &self,
+        request: &BuildRequest,
+        workspace: &Workspace,
+        report: &BuildReport,
+    ) -> Option<Failure> {
+        if !matches!(self.engines.authority.engine, Engine::V2(_)) {
+            return None;
+        }
+        enforced(&request.yaml, &request.model_name)?;
+        let sql = report.compiled_sql.as_deref()?;
+        let columns = self.duckdb.columns_of_query(&workspace.database(), sql).await.ok()?;
+        violation(&request.yaml, &request.model_name, &columns)
+    }
+}
+
+/// The model's entry, where it has an enforced contract.
+fn enforced(yaml: &str, model: &str) -> Option<Resource> {
     let (properties, _) = Properties::parse(Path::new(""), yaml);
-    let is_model = |kind: &ResourceKind| *kind == ResourceKind::Model;
-    let resource = properties
+    properties
         .resources
-        .iter()
-        .find(|resource| is_model(&resource.kind) && resource.name == model && resource.contract)?;
+        .into_iter()
+        .find(|resource| resource.kind == ResourceKind::Model && resource.name == model && resource.contract)
+}
+
+/// What the contract in `yaml` forbids of a query with these columns (name and type). Types that are not known, lists
+/// for one, are dbt's to judge.
+fn violation(yaml: &str, model: &str, columns: &[(String, String)]) -> Option<Failure> {
+    let resource = enforced(yaml, model)?;
     let wrong: Vec<String> = resource
         .columns
         .iter()

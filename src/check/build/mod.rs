@@ -478,7 +478,7 @@ impl Builder {
         // Where dbt was stopped among the tests, nothing says which relation is the model's.
         if report.run.outcome == Outcome::Passed && end.failure(&call).is_none() {
             self.look_at_relation(workspace, &mut report).await;
-            if let Some(failure) = contract::violation(&request.yaml, &request.model_name, &report.columns) {
+            if let Some(failure) = self.breach_of_contract(request, workspace, &report).await {
                 report = BuildReport::stopped(classify::Gate::Run, failure, engine);
             }
         }

@@ -181,7 +181,15 @@ impl Duckdb {
              ORDER BY relation, column_index;\n",
             attach(database)
         );
-        let answer = self.ask(&[database], &script).await?;
+        self.listed(database, &script).await
+    }
+
+    async fn listed(
+        &self,
+        database: &Path,
+        script: &str,
+    ) -> Result<BTreeMap<String, Vec<(String, String)>>, String> {
+        let answer = self.ask(&[database], script).await?;
         if let Some(fault) = answer.fault {
             return Err(fault);
         }
@@ -190,6 +198,25 @@ impl Duckdb {
             found.entry(line.relation).or_default().push((line.name, line.kind));
         }
         Ok(found)
+    }
+
+    /// Columns of a query, which is bound and not run; none where it is not one SELECT.
+    pub(super) async fn columns_of_query(
+        &self,
+        database: &Path,
+        sql: &str,
+    ) -> Result<Vec<(String, String)>, String> {
+        // On one line: no line of it can be taken for a command.
+        let sql = sql.trim().trim_end_matches(';');
+        let escaped = [("\\", "\\\\"), ("'", "''"), ("\n", "\\n"), ("\r", "\\r")]
+            .iter()
+            .fold(sql.to_owned(), |text, (from, to)| text.replace(from, to));
+        let script = format!(
+            "{}SELECT 'column' AS t, '' AS relation, column_name AS name, column_type AS kind \
+             FROM (DESCRIBE SELECT * FROM query(E'{escaped}'));\n",
+            attach(database)
+        );
+        Ok(self.listed(database, &script).await?.remove("").unwrap_or_default())
     }
 
     /// Columns of one relation; `None` when the database does not have it.
