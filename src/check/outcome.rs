@@ -169,7 +169,8 @@ pub struct Disagreement {
 }
 
 impl Audit {
-    /// Compares what two engines say, check by check. What either could not decide, or skipped for that, is no disagreement.
+    /// Compares what two engines say, check by check. What either could not decide, or skipped for that, is no disagreement;
+    /// nor is which limit of time ended a candidate first: that depends on how busy the machine is.
     pub fn compare(engine: &str, judged: &[CheckResult], other: &[CheckResult]) -> Self {
         let said = |result: &CheckResult| match (result.outcome, result.findings.first()) {
             (Outcome::Failed, Some(finding)) => format!("failed ({})", finding.class),
@@ -188,7 +189,9 @@ impl Audit {
             let other = other.iter().find(|other| other.check == judged.check)?;
             let decided = is_decided(judged, all_judged) && is_decided(other, all_other);
             let (judged_said, other_said) = (said(judged), said(other));
-            (decided && judged_said != other_said).then_some(Disagreement {
+            let timed_out = |said: &str| matches!(said, "failed (timeout)" | "failed (resource_limit)");
+            let alike = judged_said == other_said || timed_out(&judged_said) && timed_out(&other_said);
+            (decided && !alike).then_some(Disagreement {
                 check: judged.check,
                 judged: judged_said,
                 other: other_said,
@@ -253,6 +256,10 @@ mod tests {
             CheckResult::skipped(CheckId::Run, "an earlier step did not pass"),
         ];
         assert_eq!(Audit::compare("v1", &judged, &busy).disagreements, []);
+        let sooner =
+            CheckResult::from_findings(CheckId::Run, vec![Finding::new("resource_limit", "stopped")]);
+        let sooner = [CheckResult::passed(CheckId::Compile), sooner];
+        assert_eq!(Audit::compare("v1", &judged, &sooner).disagreements, []);
         let other = [CheckResult::passed(CheckId::Compile), CheckResult::passed(CheckId::Run)];
         let found = Audit::compare("v1", &judged, &other).disagreements;
         assert_eq!(found.len(), 1);
