@@ -603,14 +603,8 @@ impl Normalizer<'_> {
                     let offered = |other: Col| union.cols.contains(&other);
                     let Some(found) = member(*col, &offered) else { return false };
                     let Some(at) = union.cols.iter().position(|other| *other == found) else { return false };
-                    let kind = self.arena.col(found).data_type;
-                    let same = union.branches.iter().all(|branch| {
-                        let output = branch.outputs[at];
-                        let own = self.arena.type_of(output);
-                        (own == kind && kind != Type::Unknown)
-                            || (own.is_int() && kind.is_int())
-                            || self.arena.is_null_const(output)
-                    });
+                    let same =
+                        union.branches.iter().all(|branch| self.has_type_of(branch.outputs[at], found));
                     if !same {
                         return false;
                     }

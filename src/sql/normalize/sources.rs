@@ -2,8 +2,9 @@
 
 use super::super::algebra::map::Substitution;
 use super::super::algebra::{
-    Block, Branch, ColSet, ExprId, Full, Opaque, SetOp, Source, Union, Values, Window,
+    Block, Branch, Col, ColSet, ExprId, Full, Node, Opaque, SetOp, Source, Union, Values, Window,
 };
+use super::super::types::Type;
 use super::Normalizer;
 use super::filters::splice;
 
@@ -170,7 +171,7 @@ impl Normalizer<'_> {
             && branch.block.equal.is_empty()
             && matches!(branch.block.sources.as_slice(), [Source::Union(_)])
             && !branch.outputs.iter().any(|e| self.arena.has_sub(*e));
-        if !nested {
+        if !nested || !self.keeps_types(&branch) {
             into.push(branch);
             return;
         }
@@ -184,6 +185,29 @@ impl Normalizer<'_> {
             let outputs = branch.outputs.iter().map(|e| inward.apply(self.arena, *e)).collect();
             into.push(Branch { block: deeper.block, outputs });
         }
+    }
+
+    /// Whether what the branch computes from the columns of the union that it reads (`cast(n as varchar)`) is the same over
+    /// the members of that union: a column of it has the type that all of them have in common.
+    fn keeps_types(&self, branch: &Branch) -> bool {
+        let [Source::Union(inner)] = branch.block.sources.as_slice() else { return false };
+        let mut computed = ColSet::default();
+        let is_column = |e: ExprId| matches!(self.arena.node(e), Node::Col(_));
+        branch
+            .outputs
+            .iter()
+            .filter(|e| !is_column(**e))
+            .for_each(|e| self.arena.collect_columns(*e, &mut computed));
+        let fits = |(col, e): (&Col, &ExprId)| !computed.contains(*col) || self.has_type_of(*e, *col);
+        inner.branches.iter().all(|deeper| inner.cols.iter().zip(&deeper.outputs).all(fits))
+    }
+
+    /// Whether an expression may stand for a column of a set operation, also inside of what shows its type.
+    pub(super) fn has_type_of(&self, e: ExprId, col: Col) -> bool {
+        let (own, kind) = (self.arena.type_of(e), self.arena.col(col).data_type);
+        (own == kind && kind != Type::Unknown)
+            || (own.is_int() && kind.is_int())
+            || self.arena.is_null_const(e)
     }
 
     /// A column that is one literal in all branches is that literal; two columns that agree in all branches are one.
@@ -222,7 +246,8 @@ impl Normalizer<'_> {
             block.empty = true;
             return;
         }
-        if op.right.block.empty && op.except {
+        let fits = |(col, e): (&Col, &ExprId)| self.has_type_of(*e, *col);
+        if op.right.block.empty && op.except && op.cols.iter().zip(&op.left.outputs).all(fits) {
             for (col, e) in op.cols.iter().zip(&op.left.outputs) {
                 self.replace(*col, *e);
             }
