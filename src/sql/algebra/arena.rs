@@ -117,6 +117,8 @@ pub struct Arena {
     pub overflow: bool,
     /// Columns that a filter below keeps free of NULL, as seen from above that filter.
     pub derived: ColSet,
+    /// Columns from outside the subquery at hand that an outer join there may have set to NULL.
+    pub outside: ColSet,
     /// Declared facts that a rule made use of, by index.
     pub used_facts: std::collections::BTreeSet<usize>,
     /// What the inputs of made tables leave open (ties).
@@ -138,6 +140,7 @@ impl Arena {
             volatile: false,
             overflow: false,
             derived: ColSet::default(),
+            outside: ColSet::default(),
             used_facts: std::collections::BTreeSet::new(),
             open_choices: std::collections::BTreeSet::new(),
         }
@@ -372,11 +375,14 @@ impl Arena {
         match self.node(expr) {
             Node::Col(col) => {
                 let info = self.col(*col);
+                if extended.contains(*col) || self.outside.contains(*col) {
+                    return true;
+                }
                 if self.derived.contains(*col) {
-                    return extended.contains(*col);
+                    return false;
                 }
                 facts.extend(info.fact);
-                info.nullable || extended.contains(*col)
+                info.nullable
             }
             Node::Const(constant) => matches!(constant, Const::Null | Const::Raw(_)),
             Node::Same(..) | Node::IsNull(_) | Node::IsTrue(_) | Node::Exists(_) => false,
@@ -396,7 +402,9 @@ impl Arena {
                     || args.iter().any(|e| self.may_be_null(*e, extended, facts))
             }
             Node::Guard(marker, inner) => {
-                extended.contains(*marker) || self.may_be_null(*inner, extended, facts)
+                extended.contains(*marker)
+                    || self.outside.contains(*marker)
+                    || self.may_be_null(*inner, extended, facts)
             }
             Node::Agg(call) => !self.is(call.func, "count"),
             Node::Window(call) => !functions::numbering(self.text(call.call.func)),

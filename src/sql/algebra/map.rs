@@ -424,7 +424,7 @@ impl Substitution {
         self.memo.clear();
     }
 
-    /// Replaces a whole subexpression.
+    /// Replaces a whole subexpression. The replacement may hold columns that are replaced in turn.
     pub fn set_expr(&mut self, from: ExprId, to: ExprId) {
         self.exprs.insert(from, to);
         self.memo.clear();
@@ -464,7 +464,7 @@ impl Substitution {
         }
         self.depth += 1;
         let result = if let Some(to) = self.exprs.get(&expr).copied() {
-            to
+            self.apply(arena, to)
         } else {
             match arena.node(expr).clone() {
                 Node::Col(col) => match self.map.get(&col).copied() {

@@ -9,12 +9,12 @@ impl Normalizer<'_> {
     pub(super) fn value(&mut self, e: ExprId, extended: &ColSet) -> ExprId {
         match self.arena.node(e).clone() {
             Node::Col(_) | Node::Const(_) => e,
-            Node::Exists(sub) => self.exists(sub),
+            Node::Exists(sub) => self.exists(sub, extended),
             Node::In(left, sub) => {
                 let left: Vec<_> = left.iter().map(|e| self.value(*e, extended)).collect();
                 self.in_value(&left, sub, extended)
             }
-            Node::Scalar(sub) => self.scalar(sub),
+            Node::Scalar(sub) => self.scalar(sub, extended),
             Node::IsNull(inner) => {
                 let inner = self.value(inner, extended);
                 if self.arena.nullable(inner, extended) {
@@ -121,17 +121,17 @@ impl Normalizer<'_> {
             }
             Node::In(left, sub) => {
                 let left: Vec<_> = left.iter().map(|e| self.value(*e, extended)).collect();
-                let exists = self.in_condition(&left, sub);
+                let exists = self.in_condition(&left, sub, extended);
                 self.arena.condition(exists)
             }
             Node::Exists(sub) => {
-                let exists = self.exists(sub);
+                let exists = self.exists(sub, extended);
                 self.arena.condition(exists)
             }
             Node::Not(inner) => match self.arena.node(inner).clone() {
                 Node::In(left, sub) => {
                     let left: Vec<_> = left.iter().map(|e| self.value(*e, extended)).collect();
-                    self.not_in_condition(&left, sub)
+                    self.not_in_condition(&left, sub, extended)
                 }
                 _ => {
                     let inner = self.value(inner, extended);

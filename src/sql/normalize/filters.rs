@@ -24,8 +24,8 @@ impl Normalizer<'_> {
             self.split(simplified, &mut conditions);
         }
         block.filters = conditions;
-        while self.inner_from_outer(block) {}
-        self.inner_from_full(block);
+        // What a full join leaves may hold outer joins of its own.
+        while self.inner_from_outer(block) || self.inner_from_full(block) {}
         self.equalities(block);
         self.not_null_filters(block);
         self.ranges(block);
@@ -119,7 +119,8 @@ impl Normalizer<'_> {
     }
 
     /// The same for full joins: a left join or an inner join remains.
-    fn inner_from_full(&mut self, block: &mut Block) {
+    fn inner_from_full(&mut self, block: &mut Block) -> bool {
+        let mut found = false;
         for source in std::mem::take(&mut block.sources) {
             let Source::Full(full) = source else {
                 block.sources.push(source);
@@ -136,6 +137,7 @@ impl Normalizer<'_> {
                 block.sources.push(Source::Full(full));
                 continue;
             }
+            found = true;
             self.changed = true;
             let (kept, marker, optional, optional_marker) = if left {
                 (full.left, full.left_marker, full.right, full.right_marker)
@@ -149,6 +151,7 @@ impl Normalizer<'_> {
             outer.on.append(&mut self.open_right(&mut outer.right));
             block.outers.push(outer);
         }
+        found
     }
 
     // rule: equalities

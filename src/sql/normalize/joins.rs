@@ -259,7 +259,9 @@ impl Normalizer<'_> {
             pairs.push((*a, *b));
         }
         let target = *target;
-        match self.reference(block, target, &pairs, true) {
+        let mut extended = ColSet::default();
+        self.arena.extended(block, &mut extended);
+        match self.reference(block, target, &pairs, Some(&extended)) {
             Some((facts, length)) if length == pairs.len() => {
                 self.arena.used_facts.extend(facts);
                 true
@@ -283,14 +285,14 @@ impl Normalizer<'_> {
         })
     }
 
-    /// The facts that make every row find a row of `target` by these pairs of equal columns: a foreign key (never NULL
-    /// when `strict`); also how many pairs it uses.
+    /// The facts that make every row find a row of `target` by these pairs of equal columns: a foreign key; also how many
+    /// pairs it uses. With `extended`, the columns that an outer join may have set to NULL, only keys that are never NULL.
     fn reference(
         &mut self,
         block: &Block,
         target: ScanId,
         pairs: &[(Col, Col)],
-        strict: bool,
+        extended: Option<&ColSet>,
     ) -> Option<(Vec<usize>, usize)> {
         let target_table = self.arena.scan(target).table;
         let target_name = self.arena.text(self.arena.table_of(target).name).to_owned();
@@ -319,14 +321,12 @@ impl Normalizer<'_> {
                         other == scan && at == position && self.arena.is(*name, reference)
                     });
                     let Some((_, _, from, _)) = end else { return false };
-                    let info = self.arena.col(*from);
-                    facts.extend(info.fact);
-                    !strict || !info.nullable || self.arena.derived.contains(*from)
+                    let Some(extended) = extended else { return true };
+                    facts.extend(self.arena.col(*from).fact);
+                    let from = self.arena.column(*from);
+                    !self.arena.nullable(from, extended)
                 });
                 if all {
-                    if !strict {
-                        facts.truncate(1);
-                    }
                     return Some((facts, columns.len()));
                 }
             }
@@ -386,7 +386,7 @@ impl Normalizer<'_> {
             };
             let mine: ColSet = self.arena.scan(target).cols.iter().map(|(_, col)| *col).collect();
             let pairs = self.pairs(block, &mine);
-            let found = if pairs.is_empty() { None } else { self.reference(block, target, &pairs, false) };
+            let found = if pairs.is_empty() { None } else { self.reference(block, target, &pairs, None) };
             let Some((facts, _)) = found else {
                 at += 1;
                 continue;

@@ -132,10 +132,8 @@ impl Normalizer<'_> {
                 return;
             }
             1 => {
-                let compatible = branches[0].outputs.iter().zip(&union.cols).all(|(e, col)| {
-                    let (from, to) = (self.arena.type_of(*e), self.arena.col(*col).data_type);
-                    from == to || from.is_int() && to.is_int()
-                });
+                let compatible =
+                    branches[0].outputs.iter().zip(&union.cols).all(|(e, col)| self.has_type_of(*e, *col));
                 if compatible {
                     if let Some(branch) = branches.pop() {
                         for (col, e) in union.cols.iter().zip(&branch.outputs) {

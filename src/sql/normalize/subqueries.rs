@@ -6,8 +6,11 @@ use super::Normalizer;
 use super::filters::splice;
 
 impl Normalizer<'_> {
-    /// Normalizes a subquery on its own: what is learnt inside stays inside.
-    fn sub(&mut self, mut sub: Sub, set: bool) -> Sub {
+    /// Normalizes a subquery on its own: what is learnt inside stays inside. `around`: the columns outside of it that may be
+    /// NULL where it stands, because nothing matched.
+    fn sub(&mut self, mut sub: Sub, around: &ColSet, set: bool) -> Sub {
+        let further = self.arena.outside.clone();
+        self.arena.outside.extend(around);
         let outside = std::mem::take(&mut self.subst);
         let derived = self.arena.derived.clone();
         let mut above = ColSet::default();
@@ -21,18 +24,19 @@ impl Normalizer<'_> {
         }
         self.subst = outside;
         self.arena.derived = derived;
+        self.arena.outside = further;
         sub
     }
 
     /// EXISTS in normal form, as a value: conditions on outer columns alone stand outside.
-    pub(super) fn exists(&mut self, sub: SubId) -> ExprId {
+    pub(super) fn exists(&mut self, sub: SubId, around: &ColSet) -> ExprId {
         let mut copy = self.arena.sub(sub).clone();
         copy.outputs.clear();
-        self.exists_of(copy)
+        self.exists_of(copy, around)
     }
 
-    fn exists_of(&mut self, sub: Sub) -> ExprId {
-        let mut sub = self.sub(sub, true);
+    fn exists_of(&mut self, sub: Sub, around: &ColSet) -> ExprId {
+        let mut sub = self.sub(sub, around, true);
         if sub.block.empty {
             return self.arena.boolean(false);
         }
@@ -82,7 +86,7 @@ impl Normalizer<'_> {
     /// `IN (subquery)` as a value: EXISTS where nothing can be NULL.
     pub(super) fn in_value(&mut self, left: &[ExprId], sub: SubId, extended: &ColSet) -> ExprId {
         let copy = self.arena.sub(sub).clone();
-        let copy = self.sub(copy, true);
+        let copy = self.sub(copy, extended, true);
         if copy.block.empty {
             return self.arena.boolean(false);
         }
@@ -91,7 +95,7 @@ impl Normalizer<'_> {
         let certain = left.iter().all(|e| !self.arena.nullable(*e, extended))
             && copy.outputs.iter().all(|e| !self.arena.nullable(*e, &inside));
         if certain {
-            return self.in_condition(left, sub);
+            return self.in_condition(left, sub, extended);
         }
         let id = self.arena.new_sub(copy);
         self.arena.in_sub(left, id)
@@ -99,17 +103,17 @@ impl Normalizer<'_> {
 
     // rule: in-exists
     /// `IN (subquery)` where only TRUE counts.
-    pub(super) fn in_condition(&mut self, left: &[ExprId], sub: SubId) -> ExprId {
+    pub(super) fn in_condition(&mut self, left: &[ExprId], sub: SubId, around: &ColSet) -> ExprId {
         let mut copy = self.arena.sub(sub).clone();
         for (a, b) in left.iter().zip(std::mem::take(&mut copy.outputs)) {
             let equal = self.arena.cmp(CmpOp::Eq, *a, b);
             copy.block.filters.push(equal);
         }
-        self.exists_of(copy)
+        self.exists_of(copy, around)
     }
 
     /// `NOT IN (subquery)` where only TRUE counts: no row that is equal or, because of a NULL, might be.
-    pub(super) fn not_in_condition(&mut self, left: &[ExprId], sub: SubId) -> ExprId {
+    pub(super) fn not_in_condition(&mut self, left: &[ExprId], sub: SubId, around: &ColSet) -> ExprId {
         let mut copy = self.arena.sub(sub).clone();
         for (a, b) in left.iter().zip(std::mem::take(&mut copy.outputs)) {
             let equal = self.arena.cmp(CmpOp::Eq, *a, b);
@@ -117,14 +121,14 @@ impl Normalizer<'_> {
             let possible = self.arena.or(&[equal, a_null, b_null]);
             copy.block.filters.push(possible);
         }
-        let exists = self.exists_of(copy);
+        let exists = self.exists_of(copy, around);
         self.arena.not(exists)
     }
 
     /// A scalar subquery.
-    pub(super) fn scalar(&mut self, sub: SubId) -> ExprId {
+    pub(super) fn scalar(&mut self, sub: SubId, around: &ColSet) -> ExprId {
         let copy = self.arena.sub(sub).clone();
-        let copy = self.sub(copy, false);
+        let copy = self.sub(copy, around, false);
         if copy.block.empty {
             return self.arena.null();
         }
