@@ -398,6 +398,18 @@ pub(crate) fn skips_null(name: &str) -> bool {
     )
 }
 
+/// Aggregates that are NULL over no rows. Of others (`approx_count_distinct`, `regr_count`, what is not known) it is not
+/// said; lists are empty there in some dialects.
+pub(crate) fn null_over_nothing(name: &str, dialect: Dialect) -> bool {
+    skips_null(name) && name != "count"
+        || matches!(
+            name,
+            "the" | "any_value" | "first" | "last" | "arg_max" | "arg_min" | "mode" | "bit_and" | "bit_or"
+        )
+        || matches!(name, "list" | "array_agg" | "string_agg")
+            && matches!(dialect, Dialect::DuckDb | Dialect::Postgres)
+}
+
 /// The one name for functions that have several.
 pub(crate) fn synonym(name: &str) -> &str {
     match name {
@@ -631,6 +643,9 @@ pub(crate) fn aggregate_type(arena: &Arena, call: &AggCall) -> Type {
         "min" | "max" | "the" | "any_value" | "first" | "last" | "lag" | "lead" | "first_value"
         | "last_value" | "arg_max" | "arg_min" => first(),
         "sum" => match first() {
+            Type::Int(bits) if matches!(arena.dialect, Dialect::Postgres | Dialect::Redshift) => {
+                if bits < 64 { Type::Int(64) } else { Type::Unknown }
+            }
             Type::Int(_) => Type::Int(128),
             Type::Decimal(_, scale) => Type::Decimal(38, scale),
             Type::Float(_) => Type::Float(64),

@@ -30,14 +30,22 @@ impl Normalizer<'_> {
         let aggs = exprs.split_off(aggregate.keys.len());
         self.set_keys(&mut aggregate, exprs);
         self.set_aggs(&mut aggregate, aggs);
-        if aggregate.input.empty {
+        if aggregate.input.empty && !aggregate.scalar {
             let null = self.arena.null();
-            aggregate.keys.iter().for_each(|(col, _)| self.replace(*col, null));
+            aggregate.keys.iter().chain(&aggregate.aggs).for_each(|(col, _)| self.replace(*col, null));
+            block.empty = true;
+            return;
+        }
+        if aggregate.input.empty {
+            let mut values = Vec::with_capacity(aggregate.aggs.len());
             for (col, e) in &aggregate.aggs {
-                let value = self.over_nothing(*e);
-                self.replace(*col, value);
+                let Some(value) = self.over_nothing(*e) else {
+                    block.sources.push(Source::Aggregate(aggregate));
+                    return;
+                };
+                values.push((*col, value));
             }
-            block.empty |= !aggregate.scalar;
+            values.into_iter().for_each(|(col, value)| self.replace(col, value));
             return;
         }
         if aggregate.scalar && aggregate.aggs.is_empty() {
@@ -163,8 +171,9 @@ impl Normalizer<'_> {
             if let Node::Agg(mut call) = self.arena.node(e).clone()
                 && let Some(filter) = call.filter
             {
-                if self.never(filter) {
-                    let value = self.over_nothing(e);
+                if self.never(filter)
+                    && let Some(value) = self.over_nothing(e)
+                {
                     self.replace(*col, value);
                     continue;
                 }
@@ -377,16 +386,24 @@ impl Normalizer<'_> {
                 let missing = self.arena.is_null(*arg);
                 self.arena.case(&[(missing, zero)], one)
             }
-            (
-                "sum" | "min" | "max" | "the" | "any_value" | "first" | "last" | "bit_and" | "bit_or"
-                | "bool_and" | "bool_or",
-                [arg],
-            ) => *arg,
+            ("sum", [arg]) if self.sums_to_itself(e, *arg) => *arg,
+            ("bool_and" | "bool_or", [arg]) if self.arena.type_of(*arg) == Type::Bool => *arg,
+            ("min" | "max" | "the" | "any_value" | "first" | "last" | "bit_and" | "bit_or", [arg]) => *arg,
             _ => return None,
         };
         let Some(filter) = call.filter else { return Some(value) };
         let otherwise = if self.arena.is(call.func, "count") { self.arena.int(0) } else { null };
         Some(self.arena.case(&[(filter, value)], otherwise))
+    }
+
+    /// Whether the sum of one value is that value, in its type too: of booleans it is a number, of FLOAT a DOUBLE, of BIGINT a
+    /// NUMERIC in some dialects.
+    fn sums_to_itself(&self, sum: ExprId, arg: ExprId) -> bool {
+        match (self.arena.type_of(sum), self.arena.type_of(arg)) {
+            (Type::Int(_), Type::Int(_)) => true,
+            (Type::Decimal(_, a), Type::Decimal(_, b)) => a == b,
+            (a, b) => a == b && a == Type::Float(64),
+        }
     }
 
     // rule: group-keys
@@ -442,7 +459,7 @@ impl Normalizer<'_> {
             let Node::Agg(mut call) = self.arena.node(e).clone() else { continue };
             let name = self.arena.text(call.func);
             let single = matches!(name, "min" | "max" | "any_value" | "first" | "last" | "the")
-                || (name == "sum" && call.distinct);
+                || (name == "sum" && call.distinct && self.sums_to_itself(e, call.args[0]));
             if !single || call.filter.is_some() || call.args.len() != 1 {
                 aggs.push((col, e));
                 continue;
@@ -609,7 +626,10 @@ impl Normalizer<'_> {
             let below_name = self.arena.text(below_call.func);
             let continues = match (name.as_str(), below_name) {
                 ("sum", "sum") => !below_call.distinct && !call.distinct,
-                ("sum", "count") => !below_call.distinct && !call.distinct && !aggregate.scalar,
+                ("sum", "count") => {
+                    let is_count = self.arena.type_of(*e).is_int();
+                    !below_call.distinct && !call.distinct && !aggregate.scalar && is_count
+                }
                 ("min", "min") | ("max", "max") => true,
                 _ => false,
             };

@@ -2,6 +2,7 @@
 
 use super::super::algebra::map::Substitution;
 use super::super::algebra::{Block, CmpOp, Col, ColSet, Const, ExprId, Node, Outer, Source, Sub, SubId};
+use super::super::functions;
 use super::Normalizer;
 use super::filters::splice;
 
@@ -323,7 +324,7 @@ impl Normalizer<'_> {
         // Without a match the aggregate is over no rows.
         let mut nothing = Substitution::default();
         for (col, e) in &aggregate.aggs {
-            let value = self.over_nothing(*e);
+            let value = self.over_nothing(*e)?;
             nothing.set(*col, value);
         }
         let otherwise = nothing.apply(self.arena, output);
@@ -331,10 +332,18 @@ impl Normalizer<'_> {
         Some(self.attach_left(block, right, output, Some(otherwise)))
     }
 
-    /// What an aggregate gives over no rows.
-    pub(super) fn over_nothing(&mut self, e: ExprId) -> ExprId {
-        let count = matches!(self.arena.node(e), Node::Agg(call) if self.arena.is(call.func, "count"));
-        self.arena.constant(if count { Const::Int(0) } else { Const::Null })
+    /// What an aggregate gives over no rows, where that is known.
+    pub(super) fn over_nothing(&mut self, e: ExprId) -> Option<ExprId> {
+        let Node::Agg(call) = self.arena.node(e) else { return None };
+        let name = self.arena.text(call.func);
+        let value = if name == "count" {
+            Const::Int(0)
+        } else if functions::null_over_nothing(name, self.arena.dialect) {
+            Const::Null
+        } else {
+            return None;
+        };
+        Some(self.arena.constant(value))
     }
 
     /// Every column made anywhere inside a block.
