@@ -288,6 +288,14 @@ impl<'a> Lowerer<'a> {
                 let e = self.expr(expr)?;
                 Ok(self.arena.call("floor", &[e]))
             }
+            Expr::Ceil { expr, field: CeilFloorKind::Scale(scale) } => {
+                let args = [self.expr(expr)?, self.value(&scale.value)?];
+                Ok(self.arena.call("ceil", &args))
+            }
+            Expr::Floor { expr, field: CeilFloorKind::Scale(scale) } => {
+                let args = [self.expr(expr)?, self.value(&scale.value)?];
+                Ok(self.arena.call("floor", &args))
+            }
             Expr::Position { expr, r#in } => {
                 let args = [self.expr(r#in)?, self.expr(expr)?];
                 Ok(self.arena.call("instr", &args))

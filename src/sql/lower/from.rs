@@ -63,6 +63,9 @@ impl<'a> Lowerer<'a> {
             JoinOperator::FullOuter(c) => (Kind::Full, c),
             JoinOperator::Semi(c) | JoinOperator::LeftSemi(c) => (Kind::Semi { anti: false }, c),
             JoinOperator::Anti(c) | JoinOperator::LeftAnti(c) => (Kind::Semi { anti: true }, c),
+            JoinOperator::AsOf { match_condition, constraint } => {
+                return self.asof(left, right, (match_condition, constraint), first, middle);
+            }
             other => return Err(BindFault::unsupported(join_name(other))),
         };
         let mut merged_names = Vec::new();
@@ -90,7 +93,7 @@ impl<'a> Lowerer<'a> {
         Ok(block)
     }
 
-    fn combine(
+    pub(super) fn combine(
         &mut self,
         kind: Kind,
         left: Block,
@@ -214,7 +217,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// The one column of this name among some of the entries, and which of them has it.
-    fn using_side(&mut self, name: &str, from: usize, to: usize) -> Result<(usize, ExprId)> {
+    pub(super) fn using_side(&mut self, name: &str, from: usize, to: usize) -> Result<(usize, ExprId)> {
         let sym = self.arena.sym(name);
         let entries = std::mem::take(self.entries());
         let mut found = Vec::new();
@@ -237,7 +240,13 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Unqualified, a column of USING is one column.
-    fn merge_names(&mut self, names: &[String], kind: Kind, first: usize, middle: usize) -> Result<()> {
+    pub(super) fn merge_names(
+        &mut self,
+        names: &[String],
+        kind: Kind,
+        first: usize,
+        middle: usize,
+    ) -> Result<()> {
         let last = self.entries().len();
         for name in names {
             let sym = self.arena.sym(name);
@@ -612,7 +621,7 @@ impl<'a> Lowerer<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Inner,
     Left,
     Right,
@@ -622,7 +631,6 @@ enum Kind {
 
 fn join_name(operator: &JoinOperator) -> &'static str {
     match operator {
-        JoinOperator::AsOf { .. } => "ASOF JOIN",
         JoinOperator::CrossApply | JoinOperator::OuterApply => "APPLY",
         JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => "RIGHT SEMI or ANTI JOIN",
         _ => "this kind of join",

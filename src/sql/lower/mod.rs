@@ -2,6 +2,7 @@
 //! blocks that read them.
 
 mod aggregate;
+mod asof;
 mod call;
 mod expr;
 mod from;

@@ -484,3 +484,47 @@ fn nulls_are_ignored_by_the_outer_call() {
         "select (s.nextval) as m from (select * from t)",
     );
 }
+
+#[test]
+fn asof_joins_take_the_nearest_row() {
+    let nearest = "select t.id, u.x from t asof join u on t.a = u.a and t.b >= u.x where t.id > 1";
+    equal(
+        nearest,
+        "select c.id, r.x from (select * from t where id > 1) c asof join u r on r.x <= c.b and r.a = c.a",
+    );
+    for other in [
+        "select t.id, u.x from t asof join u on t.a = u.a and t.b > u.x where t.id > 1",
+        "select t.id, u.x from t asof join u on t.a = u.a and t.b <= u.x where t.id > 1",
+        "select t.id, u.x from t asof join u on t.b >= u.x where t.id > 1",
+        "select t.id, u.x from t asof left join u on t.a = u.a and t.b >= u.x where t.id > 1",
+        "select t.id, u.x from t join u on t.a = u.a and t.b >= u.x where t.id > 1",
+        "select t.id, u.x from u asof join t on t.a = u.a and t.b >= u.x where t.id > 1",
+        // Of equals each takes one of its own.
+        "select t.id, q.x from t, lateral (select x from u where u.a = t.a and x <= t.b order by x desc limit 1) q where t.id > 1",
+    ] {
+        open(nearest, other);
+    }
+    // A condition on the rows that are left is not one on the rows to choose from.
+    open(
+        "select t.id, u.x from t asof join u on t.a = u.a and t.b >= u.x where u.x > 1",
+        "select t.id, q.x from t asof join (select * from u where x > 1) q on t.a = q.a and t.b >= q.x",
+    );
+    equal(
+        "select a, id, x from t asof left join u using (a, id)",
+        "select t.a, t.id, u.x from t asof left join u on t.a = u.a and t.id >= u.id",
+    );
+    // A condition on one side, or two inequalities.
+    for condition in ["t.a = u.a and t.b >= u.x and u.id > 1", "t.b >= u.x and t.a >= u.a", "t.a = u.a"] {
+        let query = format!("select t.id from t asof join u on {condition}");
+        open(&query, &format!("select * from ({query}) q"));
+    }
+    let snow = Dialect::Snowflake;
+    let nearest = "select t.id, u.x from t asof join u match_condition (t.b >= u.x) on t.a = u.a";
+    equal_in(
+        snow,
+        nearest,
+        "with r as (select a as k, x from u) select t.id, x from t asof join r match_condition (t.b >= r.x) on r.k = t.a",
+    );
+    // There it keeps the rows without a match.
+    open_in(snow, nearest, &format!("{nearest} where u.x is not null"));
+}

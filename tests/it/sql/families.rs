@@ -21,7 +21,7 @@ impl Holes {
     }
 }
 
-const FAMILIES: [(&str, &[&str]); 39] = [
+const FAMILIES: [(&str, &[&str]); 40] = [
     (
         "semi-join",
         &[
@@ -579,6 +579,18 @@ const FAMILIES: [(&str, &[&str]); 39] = [
             "select t.id as c0, case when exists (select 1 from t as o where o.id = {key} and {fo}) then 1 else 0 end as c1 from t",
             "select t.id as c0, count(o.id) as c1 from t left join t as o on o.id = {key} where {fo} or o.id is null group by 1",
             "select t.id as c0, count(o.id) as c1 from t left join t as o on o.id = {key} and {fo} group by 1",
+        ],
+    ),
+    (
+        "nearest rows",
+        &[
+            "select t.id as c0, {om} as c1 from t asof join {o} on {r} = {k1} and {om} <= t.b",
+            "select t.id as c0, {om} as c1 from t asof join {o} on t.b >= {om} and {k1} = {r}",
+            "select t.id as c0, {om} as c1 from t asof left join {o} on {r} = {k1} and {om} <= t.b where {om} is not null",
+            "select t.id as c0, {om} as c1 from t asof left join {o} on {r} = {k1} and {om} <= t.b",
+            "select t.id as c0, {om} as c1 from t asof join {o} on {r} = {k1} and {om} < t.b",
+            "select t.id as c0, {om} as c1 from t asof join {o} on {r} = {k1} and {om} >= t.b",
+            "select t.id as c0, max({om}) as c1 from t join {o} on {r} = {k1} and {om} <= t.b group by 1",
         ],
     ),
 ];
