@@ -94,6 +94,11 @@ pub(crate) fn total(name: &str) -> bool {
     )
 }
 
+/// Functions that give a number whatever they are given.
+pub(crate) fn arithmetic(name: &str) -> bool {
+    matches!(name, "+" | "-" | "*" | "/" | "//" | "%" | "neg" | "abs" | "round" | "floor" | "ceil" | "sign")
+}
+
 /// Window functions that number rows: never NULL.
 pub(crate) fn numbering(name: &str) -> bool {
     matches!(name, "row_number" | "rank" | "dense_rank" | "ntile" | "cume_dist" | "percent_rank" | "count")
@@ -442,7 +447,7 @@ pub(crate) fn synonym(name: &str) -> &str {
         "add" => "+",
         "subtract" => "-",
         "multiply" => "*",
-        "divide" => "/",
+        "divide" => "//",
         other => other,
     }
 }
@@ -635,6 +640,22 @@ fn numeric64(arena: &Arena, e: ExprId) -> bool {
     }
 }
 
+/// Digits after the point of a division of exact numbers in Snowflake: at least six, at most twelve unless the dividend
+/// has more.
+pub(crate) fn division_scale(dividend: Type) -> Option<u8> {
+    match dividend {
+        Type::Int(_) => Some(6),
+        Type::Decimal(_, scale) => Some(scale.max((scale + 6).min(12))),
+        _ => None,
+    }
+}
+
+/// Digits after the point of an average, where the dialect has a fixed number of them.
+pub(crate) fn average_scale(arena: &Arena, call: &AggCall) -> Option<u8> {
+    let average = arena.dialect == Dialect::Snowflake && arena.is(call.func, "avg");
+    call.args.first().filter(|_| average).and_then(|arg| division_scale(arena.type_of(*arg)))
+}
+
 /// The type of an aggregate.
 pub(crate) fn aggregate_type(arena: &Arena, call: &AggCall) -> Type {
     let first = || call.args.first().map_or(Type::Unknown, |arg| arena.type_of(*arg));
@@ -652,6 +673,7 @@ pub(crate) fn aggregate_type(arena: &Arena, call: &AggCall) -> Type {
             _ => Type::Unknown,
         },
         "bool_and" | "bool_or" => Type::Bool,
+        "avg" => average_scale(arena, call).map_or(Type::Unknown, |scale| Type::Decimal(38, scale)),
         _ => Type::Unknown,
     }
 }

@@ -62,7 +62,9 @@ impl Type {
                 Self::Unknown
             }
             "double" | "float8" | "float64" | "double precision" => Self::Float(64),
-            "float" | "real" | "float4" => Self::Float(32),
+            "float" => Self::plain_float(dialect),
+            "real" | "float4" if dialect == Dialect::Snowflake => Self::Float(64),
+            "real" | "float4" => Self::Float(32),
             "varchar" | "text" | "string" | "char" | "bpchar" | "character varying" | "character"
             | "nvarchar" => Self::Text,
             "date" => Self::Date,
@@ -83,6 +85,14 @@ impl Type {
             Dialect::Databricks => Self::Decimal(10, 0),
             Dialect::Redshift => Self::Decimal(18, 0),
             Dialect::Postgres | Dialect::Generic => Self::Unknown,
+        }
+    }
+
+    /// FLOAT without a number of bits.
+    fn plain_float(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::DuckDb | Dialect::Databricks | Dialect::Generic => Self::Float(32),
+            Dialect::Snowflake | Dialect::BigQuery | Dialect::Redshift | Dialect::Postgres => Self::Float(64),
         }
     }
 
@@ -108,8 +118,9 @@ impl Type {
             DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float64 => {
                 Self::Float(64)
             }
+            DataType::Real | DataType::Float4 if dialect == Dialect::Snowflake => Self::Float(64),
             DataType::Real | DataType::Float4 => Self::Float(32),
-            DataType::Float(ExactNumberInfo::None) => Self::Float(32),
+            DataType::Float(ExactNumberInfo::None) => Self::plain_float(dialect),
             DataType::Varchar(_) | DataType::Text | DataType::String(_) | DataType::Char(_) => Self::Text,
             DataType::Date => Self::Date,
             DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Self::Timestamp,

@@ -290,6 +290,7 @@ impl Arena {
                 Const::Int(value) if i32::try_from(*value).is_ok() => Type::Int(32),
                 Const::Int(value) if i64::try_from(*value).is_ok() => Type::Int(64),
                 Const::Int(_) => Type::Int(128),
+                Const::Decimal(..) if self.dialect == Dialect::BigQuery => Type::Float(64),
                 Const::Decimal(digits, scale) => {
                     let length = digits.unsigned_abs().checked_ilog10().map_or(1, |n| n + 1) as u8;
                     Type::Decimal(length.max(*scale), *scale)
@@ -349,8 +350,10 @@ impl Arena {
             return true;
         }
         match (kept, self.type_of(dropped)) {
-            // Nothing is known of it anyway, or only how wide it is.
-            (Type::Unknown, _) | (Type::Int(_), Type::Int(_)) | (Type::Decimal(..), Type::Int(_)) => true,
+            // Columns of which nothing is known are of one type; what is computed may be of another.
+            (Type::Unknown, Type::Unknown) => matches!(self.node(dropped), Node::Col(_)),
+            // Only how wide it is.
+            (Type::Unknown | Type::Int(_) | Type::Decimal(..), Type::Int(_)) => true,
             (Type::Decimal(_, kept), Type::Decimal(_, dropped)) => dropped <= kept,
             (Type::Float(64), dropped) if dropped.is_exact() => true,
             (Type::Float(64), Type::Float(_)) | (Type::Timestamp, Type::Date) => true,
@@ -396,7 +399,9 @@ impl Arena {
                     || arms.iter().any(|(_, result)| self.may_be_null(*result, extended, facts))
             }
             Node::Coalesce(list) => list.iter().all(|e| self.may_be_null(*e, extended, facts)),
-            Node::Cast(inner, _, _, false) => self.may_be_null(*inner, extended, facts),
+            Node::Cast(inner, to, _, false) => {
+                !self.cast_keeps_null(*inner, *to) || self.may_be_null(*inner, extended, facts)
+            }
             Node::Call(name, args) => {
                 !functions::total(self.text(*name))
                     || args.iter().any(|e| self.may_be_null(*e, extended, facts))

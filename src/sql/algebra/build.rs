@@ -4,7 +4,7 @@
 use super::node::{CmpOp, Const, Node};
 use super::{Arena, Col, ExprId, SubId, Sym};
 use crate::sql::types::Type;
-use crate::sql::{clock, functions};
+use crate::sql::{Dialect, clock, functions};
 
 impl Arena {
     /// A column.
@@ -113,7 +113,11 @@ impl Arena {
                     let crossed = (a, b) == (d, c);
                     let aligned = (a, b) == (c, d) || crossed;
                     let joined = match (and, op, other_op) {
-                        (false, CmpOp::Lt, CmpOp::Lt) if crossed => self.cmp(CmpOp::Ne, a, b),
+                        (false, CmpOp::Lt, CmpOp::Lt)
+                            if crossed && !self.nan_is_unequal(a) && !self.nan_is_unequal(b) =>
+                        {
+                            self.cmp(CmpOp::Ne, a, b)
+                        }
                         (true, CmpOp::Le, CmpOp::Le) if crossed => self.cmp(CmpOp::Eq, a, b),
                         (false, CmpOp::Lt, CmpOp::Eq) if aligned => self.cmp(CmpOp::Le, a, b),
                         (false, CmpOp::Eq, CmpOp::Lt) if aligned => self.cmp(CmpOp::Le, c, d),
@@ -203,77 +207,6 @@ impl Arena {
         }
     }
 
-    /// `IS NULL`.
-    pub fn is_null(&mut self, expr: ExprId) -> ExprId {
-        match self.node(expr).clone() {
-            Node::Const(Const::Raw(_)) => self.intern(Node::IsNull(expr)),
-            Node::Const(value) => self.boolean(value == Const::Null),
-            Node::Same(..) | Node::IsNull(_) | Node::IsTrue(_) | Node::Exists(_) => self.boolean(false),
-            Node::Not(inner) | Node::Cast(inner, _, _, false) => self.is_null(inner),
-            Node::Cmp(_, a, b) => self.any_null(&[a, b]),
-            Node::Call(name, args) if functions::total(self.text(name)) => self.any_null(&args),
-            Node::Guard(marker, inner) => {
-                let marker = self.column(marker);
-                self.any_null(&[marker, inner])
-            }
-            Node::Coalesce(list) => {
-                let all: Vec<_> = list.iter().map(|e| self.is_null(*e)).collect();
-                self.and(&all)
-            }
-            Node::Case(arms, otherwise) => {
-                let arms: Vec<_> =
-                    arms.iter().map(|(condition, result)| (*condition, self.is_null(*result))).collect();
-                let otherwise = self.is_null(otherwise);
-                self.case(&arms, otherwise)
-            }
-            _ => self.intern(Node::IsNull(expr)),
-        }
-    }
-
-    /// `col IS NOT NULL`, also where the column is known not to be NULL.
-    pub fn intern_not_null(&mut self, col: Col) -> ExprId {
-        let column = self.column(col);
-        let test = self.intern(Node::IsNull(column));
-        self.intern(Node::Not(test))
-    }
-
-    fn any_null(&mut self, list: &[ExprId]) -> ExprId {
-        let any: Vec<_> = list.iter().map(|e| self.is_null(*e)).collect();
-        self.or(&any)
-    }
-
-    /// Whether the expression is never NULL whatever its columns hold.
-    pub fn two_valued(&self, expr: ExprId) -> bool {
-        match self.node(expr) {
-            Node::Same(..) | Node::IsNull(_) | Node::IsTrue(_) | Node::Exists(_) => true,
-            Node::Const(value) => matches!(value, Const::Bool(_)),
-            Node::Not(inner) => self.two_valued(*inner),
-            Node::And(list) | Node::Or(list) => list.iter().all(|e| self.two_valued(*e)),
-            _ => false,
-        }
-    }
-
-    /// `IS TRUE`.
-    pub fn is_true(&mut self, expr: ExprId) -> ExprId {
-        if self.is_null_const(expr) {
-            return self.boolean(false);
-        }
-        if self.two_valued(expr) {
-            return expr;
-        }
-        match self.node(expr).clone() {
-            Node::And(list) => {
-                let each: Vec<_> = list.iter().map(|e| self.is_true(*e)).collect();
-                self.and(&each)
-            }
-            Node::Or(list) => {
-                let each: Vec<_> = list.iter().map(|e| self.is_true(*e)).collect();
-                self.or(&each)
-            }
-            _ => self.intern(Node::IsTrue(expr)),
-        }
-    }
-
     /// `IS NOT DISTINCT FROM`.
     pub fn same(&mut self, a: ExprId, b: ExprId) -> ExprId {
         if a == b {
@@ -328,6 +261,10 @@ impl Arena {
     /// A literal of a date type in its one spelling; `None` when the text is not in a plain form.
     pub fn typed_literal(&mut self, data_type: Type, text: Sym) -> Option<ExprId> {
         let text = self.text(text).trim().to_owned();
+        let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        if !matches!(shape.as_str(), "0000-00-00" | "0000-00-00 00:00:00" | "0000-00-00T00:00:00") {
+            return None;
+        }
         let canonical = match data_type {
             Type::Date => text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == 10)?.to_string(),
             Type::Timestamp => match text.len() {
@@ -384,10 +321,15 @@ impl Arena {
                 self.plain_call(name, &[a, b])
             }
             ("||", args) => {
+                // In PostgreSQL it also appends to lists, where it matters what is put together first.
+                let lists = self.dialect == Dialect::Postgres
+                    && args.iter().any(|arg| self.type_of(*arg) == Type::Unknown);
                 let mut flat = Vec::with_capacity(args.len());
                 for arg in args {
                     match self.node(*arg) {
-                        Node::Call(inner, more) if self.is(*inner, "||") => flat.extend_from_slice(more),
+                        Node::Call(inner, more) if self.is(*inner, "||") && !lists => {
+                            flat.extend_from_slice(more);
+                        }
                         _ => flat.push(*arg),
                     }
                 }

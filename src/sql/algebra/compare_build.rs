@@ -10,7 +10,9 @@ use crate::sql::types::Type;
 impl Arena {
     /// Whether the expression may be a NaN that is neither equal to itself nor in any order: only BigQuery has these.
     pub fn nan_is_unequal(&self, expr: ExprId) -> bool {
-        self.dialect == crate::sql::Dialect::BigQuery && matches!(self.type_of(expr), Type::Float(_))
+        self.dialect == crate::sql::Dialect::BigQuery
+            && matches!(self.type_of(expr), Type::Float(_))
+            && self.as_const(expr).is_none()
     }
 
     /// A comparison in its one form.
@@ -54,7 +56,11 @@ impl Arena {
         let rewritten = match (value, other_type) {
             // Beside text the type of the literal decides how the text is read.
             (Const::Decimal(digits, scale), Type::Int(_) | Type::Decimal(..) | Type::Float(_)) => {
-                whole(digits, scale).map(|value| self.int(value))
+                // A float of BigQuery, which holds no larger ones.
+                let exact = |value: &i128| {
+                    self.dialect != crate::sql::Dialect::BigQuery || value.unsigned_abs() <= 1 << 53
+                };
+                whole(digits, scale).filter(exact).map(|value| self.int(value))
             }
             (Const::Text(text), Type::Date | Type::Timestamp) => self.typed_literal(other_type, text),
             (Const::Typed(Type::Date, text), Type::Timestamp) => self.typed_literal(other_type, text),

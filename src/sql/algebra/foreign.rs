@@ -6,8 +6,8 @@
 
 use super::print::is_name;
 use super::{AggCall, Arena, Const, ExprId, Node};
-use crate::sql::Dialect;
 use crate::sql::types::Type;
+use crate::sql::{Dialect, functions};
 
 /// Whether both sides are of one kind, so that nothing is converted by a rule of the dialect.
 pub(super) fn comparable(arena: &Arena, a: ExprId, b: ExprId) -> bool {
@@ -217,13 +217,8 @@ impl Call<'_> {
             (Dialect::Postgres, Type::Int(_) | Type::Decimal(..), Type::Int(_) | Type::Decimal(..)) => {
                 format!("({a} / {b})")
             }
-            // At least six digits after the point, at most twelve unless the dividend has more.
-            (Dialect::Snowflake, Type::Int(_) | Type::Decimal(..), Type::Int(_) | Type::Decimal(..)) => {
-                let scale = match left {
-                    Type::Decimal(_, scale) => scale,
-                    _ => 0,
-                };
-                format!("round({a} / {b}, {})", scale.max((scale + 6).min(12)))
+            (Dialect::Snowflake, _, Type::Int(_) | Type::Decimal(..)) => {
+                format!("round({a} / {b}, {})", functions::division_scale(left)?)
             }
             _ => return None,
         };

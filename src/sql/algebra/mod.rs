@@ -9,6 +9,7 @@ pub mod arena;
 pub mod build;
 mod build_calls;
 mod build_case;
+mod build_nulls;
 pub mod columns;
 mod compare_build;
 mod foreign;

@@ -10,8 +10,8 @@ use super::{
     AggCall, Arena, Block, Branch, CmpOp, Col, ColSet, Const, ExprId, Frame, FrameBound, Node, OrderKey,
     Outer, Query, Source, WindowCall,
 };
-use crate::sql::Dialect;
 use crate::sql::types::Type;
+use crate::sql::{Dialect, functions};
 
 /// Nesting that is printed; what is deeper is given up.
 const DEPTH: usize = 120;
@@ -346,8 +346,14 @@ impl Printer<'_> {
                 format!("(({left}) IN ({}))", self.subquery(*sub, true)?)
             }
             Node::Scalar(sub) => format!("({})", self.subquery(*sub, true)?),
-            Node::Agg(call) => self.aggregate(call, false)?,
-            Node::Window(window) => self.window(window)?,
+            Node::Agg(call) => {
+                let printed = self.aggregate(call, false)?;
+                self.rounded(call, printed)
+            }
+            Node::Window(window) => {
+                let printed = self.window(window)?;
+                self.rounded(&window.call, printed)
+            }
         };
         self.depth -= 1;
         Ok(printed)
@@ -371,7 +377,11 @@ impl Printer<'_> {
                 let scale = usize::from(scale);
                 let all = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
                 let (whole, fraction) = all.split_at(all.len() - scale);
-                format!("({}{whole}.{fraction})", if digits < 0 { "-" } else { "" })
+                let number = format!("({}{whole}.{fraction})", if digits < 0 { "-" } else { "" });
+                match self.arena.dialect {
+                    Dialect::BigQuery if self.foreign => format!("CAST({number} AS DOUBLE)"),
+                    _ => number,
+                }
             }
             Const::Text(value) => text(self.arena.text(value)),
             Const::Typed(Type::Interval, value) => format!("INTERVAL {}", text(self.arena.text(value))),
@@ -402,6 +412,14 @@ impl Printer<'_> {
             return Err(named(func));
         }
         Ok(format!("{func}({distinct}{args}{order}{nulls}){filter}"))
+    }
+
+    /// The average of another dialect, to as many digits as it has there.
+    fn rounded(&self, call: &AggCall, printed: String) -> String {
+        match functions::average_scale(self.arena, call) {
+            Some(scale) if self.foreign => format!("round({printed}, {scale})"),
+            _ => printed,
+        }
     }
 
     fn window(&mut self, window: &WindowCall) -> Printed {

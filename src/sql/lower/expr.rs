@@ -46,7 +46,10 @@ impl<'a> Lowerer<'a> {
             Expr::UnaryOp { op, expr } => {
                 let inner = self.expr(expr)?;
                 match op {
-                    UnaryOperator::Not | UnaryOperator::BangNot => Ok(self.arena.not(inner)),
+                    UnaryOperator::Not | UnaryOperator::BangNot => {
+                        let inner = self.truth(inner);
+                        Ok(self.arena.not(inner))
+                    }
                     UnaryOperator::Minus => Ok(self.arena.call("neg", &[inner])),
                     UnaryOperator::Plus => Ok(inner),
                     other => Ok(self.arena.call(&format!("unary {other}"), &[inner])),
@@ -428,6 +431,17 @@ impl<'a> Lowerer<'a> {
         if negated { self.arena.not(expr) } else { expr }
     }
 
+    /// An operand of AND, OR and NOT: numbers and texts are converted.
+    fn truth(&mut self, expr: ExprId) -> ExprId {
+        match self.arena.type_of(expr) {
+            Type::Bool | Type::Unknown => expr,
+            _ => {
+                let written = self.arena.sym("boolean");
+                self.arena.cast(expr, Type::Bool, written, false)
+            }
+        }
+    }
+
     /// The members of a row, or the one expression.
     fn row(&mut self, expr: &'a Expr) -> Result<Vec<ExprId>> {
         match expr {
@@ -611,6 +625,9 @@ impl<'a> Lowerer<'a> {
             let mut lowered = Vec::with_capacity(operands.len());
             for operand in operands.iter().rev() {
                 lowered.push(self.expr(operand)?);
+            }
+            if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
+                lowered = lowered.into_iter().map(|operand| self.truth(operand)).collect();
             }
             return Ok(match op {
                 BinaryOperator::And => self.arena.and(&lowered),

@@ -28,9 +28,7 @@ pub(super) fn schema(schema: &Schema, dialect: Dialect) -> Schema {
                 Type::Decimal(precision, scale) => {
                     column.data_type = format!("DECIMAL({},{})", precision.min(38), scale.min(38));
                 }
-                Type::Float(_) if matches!(dialect, Dialect::Snowflake | Dialect::Redshift) => {
-                    column.data_type = "DOUBLE".to_owned();
-                }
+                Type::Float(64) => column.data_type = "DOUBLE".to_owned(),
                 _ => {}
             }
         }
