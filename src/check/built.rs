@@ -9,13 +9,14 @@ use crate::generate::contract::Candidate;
 use crate::sql::Dialect;
 use crate::sql::clock::unsteady_call;
 use crate::sql::parse::parse_query;
+use crate::sql::policy::{Policy, Violation};
 use crate::suite::Case;
 
 use super::build::classify::FailureClass;
 use super::build::columns::{TypeMatch, pair_columns};
 use super::build::late::{Arrival, LateRun};
 use super::build::rows::{DuckdbFault, Keys, RowComparison, RowExample, RowOptions, Side};
-use super::build::{BuildReport, BuildRequest, Builder, Step, TestOutcome};
+use super::build::{BuildReport, BuildRequest, Builder, Held, Step, TestOutcome};
 use super::late::Context;
 use super::mutation::{self, Mutants};
 use super::{Audit, CheckId, CheckResult, Finding, MutationScore, Outcome, alone, idempotent, request};
@@ -177,6 +178,10 @@ pub struct Built {
     pub audit: Option<Audit>,
     /// How much its tests notice, where that was measured.
     pub mutation: Option<MutationScore>,
+    /// What `safety` learns from the SQL that dbt compiled.
+    pub unsafe_when_compiled: Vec<Finding>,
+    /// What `sources` learns from it.
+    pub hard_coded: Vec<Finding>,
 }
 
 impl Built {
@@ -186,9 +191,12 @@ impl Built {
         case: &Case,
         candidate: &Candidate,
         golden: Option<&GoldenBuild>,
+        policy: &Policy,
         Settings { float_tolerance, late_rows, mutants }: Settings,
     ) -> Self {
-        let request = request::of(case, candidate);
+        let of_golden = golden.and_then(GoldenBuild::compiled).map(str::to_owned);
+        let held = Held { policy: policy.clone(), golden: of_golden };
+        let request = BuildRequest { held: Some(held), ..request::of(case, candidate) };
         let report = builder.build(&request).await;
         let mut checks = vec![
             from_step(CheckId::Compile, &report.compile),
@@ -258,6 +266,8 @@ impl Built {
             engine: report.engine,
             audit: None,
             mutation,
+            unsafe_when_compiled: unsafe_when_compiled(&report),
+            hard_coded: hard_coded(&report),
         }
     }
 }
@@ -342,6 +352,22 @@ pub(super) fn side(report: &BuildReport) -> Option<Side<'_>> {
 pub(super) fn not_built(report: &BuildReport) -> Unjudged {
     let errored = [&report.compile, &report.run].into_iter().any(|step| step.outcome == Outcome::Errored);
     Unjudged::Skipped(if errored { "the build errored" } else { "the model was not built" }.to_owned())
+}
+
+fn unsafe_when_compiled(report: &BuildReport) -> Vec<Finding> {
+    let show = |violation: &Violation| {
+        Finding::new(violation.class, format!("as dbt compiles it, it {}", violation.message))
+    };
+    report.violations.iter().map(show).collect()
+}
+
+fn hard_coded(report: &BuildReport) -> Vec<Finding> {
+    let show = |name: &String| {
+        let message =
+            format!("as dbt compiles it, it reads `{name}`, which it does not name by ref or source");
+        Finding::new("hard_coded_relation", message)
+    };
+    report.unknown_relations.iter().map(show).collect()
 }
 
 fn from_step(check: CheckId, step: &Step) -> CheckResult {

@@ -197,7 +197,7 @@ impl Judge {
         // What tests say of other rows does not depend on the engine.
         let settings = built::Settings { mutants: 0, ..self.settings.built };
         let golden = golden(&self.audited_goldens, &case.id, case, auditor).await;
-        let other = Built::new(auditor, case, candidate, Some(&golden), settings).await;
+        let other = Built::new(auditor, case, candidate, Some(&golden), &self.policy(case), settings).await;
         Some(Audit::compare(other.engine, &built.checks, &other.checks))
     }
 
@@ -208,7 +208,8 @@ impl Judge {
             let golden = golden(&self.goldens_on_datasets, &on_dataset(case, name), case, builder).await;
             // Only the rows count here.
             let settings = built::Settings { late_rows: LateRows::Off, mutants: 0, ..self.settings.built };
-            let other = Built::new(builder, case, candidate, Some(&golden), settings).await;
+            let other =
+                Built::new(builder, case, candidate, Some(&golden), &self.policy(case), settings).await;
             built.learn_from(name, &other);
         }
     }
@@ -232,7 +233,7 @@ impl Judge {
         };
         let settings = self.settings.built;
         let build = || async {
-            let mut built = Built::new(builder, case, candidate, golden, settings).await;
+            let mut built = Built::new(builder, case, candidate, golden, &self.policy(case), settings).await;
             built.audit = self.audit(case, candidate, &key, &built).await;
             if golden.is_some() {
                 self.on_datasets(case, candidate, &mut built).await;
@@ -343,22 +344,32 @@ impl Judge {
         with_golden: bool,
     ) -> Judged {
         let name = name::check(&candidate.model_name, &case.model);
-        let safety = safety::check(candidate, &self.policy(case));
-        let refused = [
-            (&safety, "the candidate is not safe to run"),
-            (&name, "the model has another name than the one that was asked for"),
-        ];
-        let refused =
-            refused.into_iter().find(|(check, _)| check.outcome == Outcome::Failed).map(|(_, why)| why);
-        let (built, golden, dynamic) = self.dynamic(case, candidate, refused, with_golden).await;
-        let columns = built.as_ref().and_then(|built| built.columns.as_deref());
+        let mut safety = safety::check(candidate, &self.policy(case));
         let (properties, faults) = yaml::read(&candidate.schema_yaml);
+        let refused = [
+            (safety.outcome == Outcome::Failed, "the candidate is not safe to run"),
+            (name.outcome == Outcome::Failed, "the model has another name than the one that was asked for"),
+            (
+                !yaml::is_readable(&candidate.schema_yaml),
+                "the schema YAML cannot be read, so that nobody knows what it asks dbt to do",
+            ),
+        ];
+        let refused = refused.into_iter().find(|(refused, _)| *refused).map(|(_, why)| why);
+        let (built, golden, dynamic) = self.dynamic(case, candidate, refused, with_golden).await;
+        let mut sources = sources::check(&candidate.sql, &case.model, &case.approved, case.dialect);
+        if let Some(built) = &built {
+            safety.add(&built.unsafe_when_compiled);
+            if sources.outcome != Outcome::Failed {
+                sources.add(&built.hard_coded);
+            }
+        }
+        let columns = built.as_ref().and_then(|built| built.columns.as_deref());
         let golden_columns = golden.as_deref().map_or(&[][..], GoldenBuild::columns);
         let mut checks = vec![
             contract,
             name,
             safety,
-            sources::check(&candidate.sql, &case.model, &case.approved, case.dialect),
+            sources,
             yaml::check(&properties, faults, &case.model, columns),
             required_tests::check(&case.required_tests, &properties, &case.model, &candidate.tests),
         ];

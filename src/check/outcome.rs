@@ -227,6 +227,17 @@ impl CheckResult {
         Self { check, outcome, findings, seconds: 0.0 }
     }
 
+    /// Adds findings, which make it fail.
+    pub fn add(&mut self, findings: &[Finding]) {
+        if !findings.is_empty() {
+            if self.outcome == Outcome::Skipped {
+                self.findings.clear();
+            }
+            self.outcome = Outcome::Failed;
+            self.findings.extend_from_slice(findings);
+        }
+    }
+
     /// Skipped, with the reason.
     pub fn skipped(check: CheckId, reason: impl Into<String>) -> Self {
         Self {

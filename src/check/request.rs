@@ -24,6 +24,7 @@ pub fn of(case: &Case, candidate: &Candidate) -> BuildRequest {
         unit_tests: case.golden.unit_tests.clone().unwrap_or_default(),
         remove: files_of_the_golden(case),
         twice: true,
+        held: None,
     }
 }
 
@@ -51,6 +52,7 @@ pub fn of_golden(case: &Case) -> BuildRequest {
         unit_tests: case.golden.unit_tests.clone().unwrap_or_default(),
         remove: files_of_the_golden(case),
         twice: true,
+        held: None,
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::dbt::test_syntax::TestEntry;
 use crate::dbt::yaml::{Node, Value};
 use crate::generate::contract::Candidate;
-use crate::sql::policy::{Policy, SQL_TEST_SETTINGS, Violation};
+use crate::sql::policy::{Policy, SQL_TEST_SETTINGS, Violation, hidden};
 
 use super::{CheckId, CheckResult, Finding};
 
@@ -37,6 +37,12 @@ pub fn check(candidate: &Candidate, policy: &Policy) -> CheckResult {
                 .map(|violation| Finding::new(violation.class, violation.message).at(format!("/tests/{i}"))),
         );
     }
+    for (i, note) in candidate.review_notes.iter().enumerate() {
+        let hidden = hidden(note, false).into_iter();
+        findings.extend(
+            hidden.map(|found| Finding::new(found.class, found.message).at(format!("/review_notes/{i}"))),
+        );
+    }
     CheckResult::from_findings(CheckId::Safety, findings)
 }
 
@@ -47,6 +53,7 @@ const SQL_TEXTS: &[&str] = &["data_type", "expression", "name"];
 
 fn schema_yaml(text: &str, policy: &Policy) -> Vec<Finding> {
     let mut walk = Walk { policy, findings: Vec::new() };
+    walk.add(hidden(text, false), 0);
     match Node::parse(text) {
         Ok(node) => walk.node(&node, "", false),
         // That it is no YAML is the yaml check's business; what Jinja it holds is still looked at.
@@ -90,10 +97,33 @@ impl Walk<'_> {
                 for (name, value) in entries {
                     let text = name.scalar().unwrap_or_default();
                     self.add(self.policy.yaml_text(&text), name.line);
+                    // Names of tests and models become those of files; a column may be called anything.
+                    let separators = |name: &String| name.contains(['/', '\\', '\0']) || name == "..";
+                    if matches!(text.as_str(), "name" | "defined_in")
+                        && key != "columns"
+                        && value.scalar().is_some_and(|name| separators(&name))
+                    {
+                        let message = "a name with path separators becomes a path of files that dbt writes";
+                        self.findings
+                            .push(Finding::new("relocated", message).at(format!("yaml:{}", name.line)));
+                    }
                     if text == "external_location" {
                         let message = "`external_location` makes a source of a file or an address";
                         let finding = Finding::new("relocated", message).at(format!("yaml:{}", name.line));
                         self.findings.push(finding);
+                    }
+                    if sql {
+                        // A column of a row, or an argument: both are put into texts.
+                        self.add(self.policy.fragment(&text), name.line);
+                        if text.contains('=') {
+                            let message = format!("`{text}` is no name of an argument");
+                            self.findings.push(
+                                Finding::new("jinja_in_yaml", message).at(format!("yaml:{}", name.line)),
+                            );
+                        }
+                    }
+                    if key.is_empty() && text == "sources" {
+                        self.sources(value);
                     }
                     if key == "config" || is_hook(&text) || sql && is_relocation(&text) {
                         self.config(&text, value, name.line);
@@ -103,6 +133,29 @@ impl Walk<'_> {
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// A source that is defined or overridden here may be described, but not put somewhere.
+    fn sources(&mut self, node: &Node) {
+        match &node.value {
+            Value::List(items) => items.iter().for_each(|item| self.sources(item)),
+            Value::Map(entries) => {
+                for (name, value) in entries {
+                    let text = name.scalar().unwrap_or_default();
+                    if matches!(
+                        text.as_str(),
+                        "overrides" | "database" | "schema" | "identifier" | "quoting" | "loaded_at_query"
+                    ) {
+                        let message =
+                            format!("`{text}` says where a source is, which is not the model's to say");
+                        let finding = Finding::new("relocated", message);
+                        self.findings.push(finding.at(format!("yaml:{}", name.line)));
+                    }
+                    self.sources(value);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -181,6 +234,7 @@ models:
     data_tests:
       - dbt_utils.unique_combination_of_columns: {combination_of_columns: [a, b]}
     columns:
+      - name: orders/day
       - name: status
         data_type: varchar(20)
         data_tests:
@@ -229,6 +283,18 @@ models:
                 "unit_tests: [{name: u, model: m, given: [{input: ref('a'), format: sql, rows: \"select * from 'x.csv'\"}]}]",
                 "file_function yaml:1",
             ),
+            ("models: [{name: ../m}]", "relocated yaml:1"),
+            ("models: [{name: m, versions: [{v: 1, defined_in: ../../x}]}]", "relocated yaml:1"),
+            ("models: [{name: m, tests: [{unique: {name: a/b}}]}]", "relocated yaml:1"),
+            ("models: [{name: m, tests: [{unique: {\"x=env_var('A'), y\": 1}}]}]", "jinja_in_yaml yaml:1"),
+            ("sources: [{name: s, overrides: p, tables: [{name: t}]}]", "relocated yaml:1"),
+            ("sources: [{name: s, tables: [{name: t, identifier: \"x\"}]}]", "relocated yaml:1"),
+            (
+                "unit_tests: [{name: u, given: [{input: ref('a'), rows: [{\"a, read_csv('x')\": 1}]}]}]",
+                "file_function yaml:1",
+            ),
+            ("models: [{name: m, description: \"a\\u202eb\"}]", "hidden_character yaml:1"),
+            ("models: [{name: m, description: \"a\\0b\"}]", "hidden_character yaml:1"),
         ];
         for (yaml, expected) in cases {
             let found = classes(SQL, yaml, &[]);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::dbt::properties::{Properties, ResourceKind};
+use crate::dbt::yaml::Node;
 
 use super::{CheckId, CheckResult, Finding};
 
@@ -18,6 +19,11 @@ pub fn read(text: &str) -> (Properties, Vec<Finding>) {
         })
         .collect();
     (properties, findings)
+}
+
+/// Whether it is YAML at all: what cannot be read can ask dbt for anything.
+pub fn is_readable(text: &str) -> bool {
+    Node::parse(text).is_ok()
 }
 
 /// Judges what was read. `columns`: the output columns of the model, where they are known.

@@ -32,7 +32,7 @@ use assay::check::build::rows::{DuckdbFault, RowComparison, RowOptions, Side};
 use assay::check::build::{BuildLimits, BuildReport, BuildRequest, Builder, Engines};
 use assay::dbt::facts::Relation;
 use assay::dbt::project::Project;
-use assay::tool::environment::{Existing, ensure};
+use assay::tool::environment::{Existing, Tools, ensure};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
@@ -155,14 +155,19 @@ pub(crate) fn verdict(report: &BuildReport) -> (&'static str, Outcome, Option<C>
 pub(crate) const GOOD: &str = "select order_id as id, amount from {{ ref('stg_orders') }}";
 
 /// The oldest dbt that is supported, in an environment of its own, named as an existing dbt.
-#[test]
-#[ignore = "needs dbt-core 1.6.19 (docs/engines.md): ASSAY_OLD_DBT=.../bin/dbt cargo test --test it -- --ignored the_oldest_dbt"]
-fn the_oldest_dbt_judges_alike() {
+pub(crate) fn oldest() -> Tools {
     let dbt = PathBuf::from(std::env::var_os("ASSAY_OLD_DBT").expect("ASSAY_OLD_DBT names its dbt command"));
     let existing = Existing { duckdb: Some(dbt.with_file_name("duckdb")), dbt: Some(dbt), python: None };
     let tools = ensure(super::tool::root(), &existing, &|_| {});
     let tools = tools.expect("an environment with dbt-core 1.6");
     assert!(tools.versions.dbt_core.starts_with("1.6."), "{:?}", tools.versions);
+    tools
+}
+
+#[test]
+#[ignore = "needs dbt-core 1.6.19 (docs/engines.md): ASSAY_OLD_DBT=.../bin/dbt cargo test --test it -- --ignored the_oldest_dbt"]
+fn the_oldest_dbt_judges_alike() {
+    let tools = oldest();
     // It knows neither `data_tests:` nor `arguments:` in the project's own files.
     let old = |text: &str| {
         text.replace("data_tests", "tests")

@@ -3,13 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::dbt::{RUNTIME, builder, request};
+use super::dbt::{RUNTIME, builder, oldest, request};
 use super::harness::Harness;
-use super::run::{YAML, harness};
+use super::run::{YAML, harness, harness_with};
 
 use assay::check::Outcome;
 use assay::check::build::profile::PersonalColumn;
 use assay::check::build::rows::Side;
+use assay::tool::environment::Tools;
 
 const SOURCE: &str = "{{ source('raw', 'orders') }}";
 
@@ -127,6 +128,18 @@ fn rows_say_more_than_that_they_differ() {
 /// What the golden loses too is what the spec accepts; what it keeps a candidate may not lose. Rows are named.
 #[test]
 fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
+    late_rows_are_missed(&super::tool::tools(), "auto");
+}
+
+#[test]
+#[ignore = "needs dbt-core 1.6.19 (docs/engines.md): ASSAY_OLD_DBT=.../bin/dbt cargo test --test it -- --ignored the_oldest_dbt"]
+fn the_oldest_dbt_misses_late_rows_too() {
+    for engine in ["v1", "exec"] {
+        late_rows_are_missed(&oldest(), engine);
+    }
+}
+
+fn late_rows_are_missed(tools: &Tools, engine: &str) {
     let incremental = |condition: &str| {
         format!(
             "{{{{ config(materialized='incremental', unique_key='order_id') }}}}\n\
@@ -155,7 +168,8 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
         )
     };
     let of_mark = format!("o.changed >= (select max(changed) from {this})");
-    let harness = harness(
+    let harness = harness_with(
+        tools,
         "",
         cases,
         &[
@@ -179,14 +193,15 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
         .write("dbt/shop/seeds/lines.csv", "line_id,order_id\n11,1\n13,3\n15,5\n16,6\n17,7\n18,8\n19,\n")
         .write(
             "dbt/shop/seeds/lines.yml",
-            "seeds:\n  - name: lines\n    columns:\n      - name: order_id\n        data_tests:\n          - relationships:\n              \
-             arguments: {to: \"source('raw', 'orders')\", field: order_id}\n",
+            // As every dbt reads it.
+            "seeds:\n  - name: lines\n    columns:\n      - name: order_id\n        tests:\n          - relationships:\n              \
+             to: source('raw', 'orders')\n              field: order_id\n",
         )
         .write("goldens/lines.sql", lines("table", &of_mark))
         .write("goldens/mark.sql", from_mark)
         .write("goldens/back.sql", look_back)
         .write("goldens/plain.sql", plain);
-    let report = run(&harness);
+    let report = run_into(&harness, "out", &["--engine", engine]);
     let check = |case: &str, prompt: &str| check(&report, case, prompt, "idempotent");
     for prompt in ["the_same", "looks_back", "unseen"] {
         assert_eq!(check("mark", prompt), ("passed".to_owned(), String::new()), "{prompt}: {report:#}");
@@ -208,7 +223,7 @@ fn late_rows_must_not_be_lost_where_the_golden_keeps_them() {
     let settings = fs_err::read_to_string(harness.path("assay.toml")).expect("the settings");
     for (policy, shown) in [("warn", 1), ("off", 0)] {
         harness.write("assay.toml", format!("{settings}\n[checks]\nlate_rows = \"{policy}\"\n"));
-        let report = run_into(&harness, policy, &["--case", "back"]);
+        let report = run_into(&harness, policy, &["--engine", engine, "--case", "back"]);
         let (outcome, findings) = super::deeper::check(&report, "back", "from_mark", "idempotent");
         assert_eq!((outcome.as_str(), findings.lines().count()), ("passed", shown), "{policy}: {findings}");
     }
@@ -246,7 +261,20 @@ fn a_golden_that_grows_with_each_build_is_no_control_of_that() {
 /// The tests of a candidate are tried on small errors of the golden, whatever its own rows are.
 #[test]
 fn tests_are_held_against_small_errors_in_the_golden() {
-    let harness = harness(
+    small_errors_are_noticed(&super::tool::tools(), "auto");
+}
+
+#[test]
+#[ignore = "needs dbt-core 1.6.19 (docs/engines.md): ASSAY_OLD_DBT=.../bin/dbt cargo test --test it -- --ignored the_oldest_dbt"]
+fn the_oldest_dbt_notices_small_errors_too() {
+    for engine in ["v1", "exec"] {
+        small_errors_are_noticed(&oldest(), engine);
+    }
+}
+
+fn small_errors_are_noticed(tools: &Tools, engine: &str) {
+    let harness = harness_with(
+        tools,
         "",
         "id,spec,model,golden_sql\norders,specs/orders.md,stg_orders,goldens/stg_orders.sql\n",
         &[],
@@ -282,7 +310,7 @@ fn tests_are_held_against_small_errors_in_the_golden() {
         .write("dbt/shop/seeds/orders.csv", "order_id,status\n1,open\n2,\n3,open\n")
         .write("goldens/stg_orders.sql", &golden)
         .write("answers.jsonl", answers.join("\n"));
-    let report = run(&harness);
+    let report = run_into(&harness, "out", &["--engine", engine]);
     let score = |prompt: &str| {
         let results = report["results"].as_array().expect("results");
         let result = results.iter().find(|result| result["prompt"] == prompt).expect("a result");
@@ -323,7 +351,7 @@ fn tests_are_held_against_small_errors_in_the_golden() {
     // Nothing is tried where nothing is asked for.
     let settings = fs_err::read_to_string(harness.path("assay.toml")).expect("the settings");
     harness.write("assay.toml", format!("{settings}\n[checks]\nmutants = 0\n"));
-    let report = run_into(&harness, "without", &[]);
+    let report = run_into(&harness, "without", &["--engine", engine]);
     let results = report["results"].as_array().expect("results");
     assert!(results.iter().all(|result| result["mutation"].is_null()), "{report:#}");
 }

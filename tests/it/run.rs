@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use assay::tool::environment::Tools;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -12,7 +13,16 @@ pub(super) const YAML: &str = "version: 2\nmodels:\n  - name: stg_orders\n    co
 
 /// The harness's folder with the tools that all tests share, and `cases` and `answers` (case, prompt version, SQL).
 pub(super) fn harness(settings: &str, cases: &str, answers: &[(&str, &str, String)]) -> Harness {
-    let tools = super::tool::tools();
+    harness_with(&super::tool::tools(), settings, cases, answers)
+}
+
+/// The same with other tools.
+pub(super) fn harness_with(
+    tools: &Tools,
+    settings: &str,
+    cases: &str,
+    answers: &[(&str, &str, String)],
+) -> Harness {
     let harness = Harness::new();
     let dbt = tools.python.with_file_name("dbt");
     let config = format!(

@@ -20,7 +20,7 @@ use super::engines::{Dbt, Engines};
 use super::judge::{self, Results};
 use super::template::{Template, profile};
 use super::workspace::{WorkRoot, Workspace};
-use super::{BuildLimits, BuildReport, BuildRequest, DATABASE};
+use super::{BuildLimits, BuildReport, BuildRequest, Builder, DATABASE};
 use crate::check::outcome::Outcome;
 use crate::dbt::artifacts::{Node, RunResult, RunResults, Status};
 use crate::dbt::project::Project;
@@ -65,17 +65,20 @@ impl Exec {
     pub(super) async fn build(
         &self,
         request: &BuildRequest,
-        template: &Template,
-        engines: &Engines,
-        work: &WorkRoot,
+        builder: &Builder,
         golden: Vec<String>,
     ) -> Option<(BuildReport, Workspace)> {
+        let Builder { template, engines, guard, work, .. } = builder;
         // Unit tests are dbt's own to run.
         if !request.unit_tests.is_empty() || !self.names.cannot_be_seen(request) {
             return None;
         }
         let (compiled, _executing) = self.batches.compile(request, work).await?;
         let workspace = work.workspace().ok()?;
+        let violations = guard.violations(request.held.as_ref(), compiled.texts());
+        if !violations.is_empty() {
+            return Some((BuildReport::refused(violations, ENGINE), workspace));
+        }
         let (from, to) = (template.project.join(DATABASE), workspace.database());
         tokio::task::spawn_blocking(move || fs_err::copy(from, to)).await.ok()?.ok()?;
         let job = job(&compiled, &workspace, engines, golden)?;

@@ -62,7 +62,7 @@ fn script(number: usize, join: &Join) -> String {
     let (own, same) = (columns(""), both("l.k# = r.k#"));
     let few = |what: &str, more: &str, query: String| {
         format!(
-            "SELECT '{what}' AS t, '{number}' AS name, count(*) OVER () AS n, [{cells}{more}] AS golden FROM ({query}) ORDER BY {own} LIMIT {EXAMPLE_KEYS};\n"
+            "SELECT '{what}' AS t, '{number}' AS name, count(*) OVER () AS n, to_json([{cells}{more}]) AS golden FROM ({query}) ORDER BY {own} LIMIT {EXAMPLE_KEYS};\n"
         )
     };
     let mut out = format!(

@@ -44,6 +44,21 @@ impl Results {
         Self { manifest, results: end.results.clone(), compiled }
     }
 
+    /// What the model and its singular tests, by their paths, were compiled to.
+    pub(super) fn texts<'a>(
+        &'a self,
+        request: &'a BuildRequest,
+        tests: &'a [String],
+    ) -> impl Iterator<Item = &'a str> {
+        let path = request.sql_path.to_string_lossy();
+        let nodes = self.manifest.iter().flat_map(|manifest| manifest.nodes.values());
+        let own = nodes.filter(move |node| {
+            let of = &node.original_file_path;
+            *of == path || tests.contains(of)
+        });
+        own.filter_map(|node| self.compiled.get(&node.unique_id).map(String::as_str))
+    }
+
     /// Whether the model was skipped because one of its unit tests did not pass.
     pub(super) fn was_skipped_by_unit_test(&self) -> bool {
         let is = |kind: &str, bad: &[Status]| {

@@ -54,7 +54,7 @@ pub(super) fn script(
     };
     let few = |what: &str, query: String| {
         format!(
-            "SELECT '{what}' AS t, count(*) OVER () AS n, [{cells}] AS golden FROM ({query}) ORDER BY {columns} LIMIT {EXAMPLE_KEYS};\n"
+            "SELECT '{what}' AS t, count(*) OVER () AS n, to_json([{cells}]) AS golden FROM ({query}) ORDER BY {columns} LIMIT {EXAMPLE_KEYS};\n"
         )
     };
     let missing =

@@ -9,11 +9,13 @@ mod contract;
 mod engine;
 mod engines;
 mod exec;
+mod guard;
 pub mod join_profile;
 mod judge;
 pub mod late;
 mod late_script;
 pub mod profile;
+mod report;
 mod reversed;
 mod row_script;
 pub mod rows;
@@ -24,8 +26,6 @@ mod workspace;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use crate::check::outcome::Outcome;
 use crate::dbt::facts::{Relation, Types};
@@ -42,6 +42,9 @@ use classify::{Failure, FailureClass};
 use engine::Call;
 pub use engines::Engines;
 use exec::Exec;
+use guard::Guard;
+pub use guard::Held;
+pub use report::{BuildReport, SecondRun, Step, TestOutcome};
 use rows::Duckdb;
 use template::Template;
 pub use workspace::Workspace;
@@ -103,158 +106,14 @@ pub struct BuildRequest {
     pub remove: Vec<PathBuf>,
     /// Build an incremental model a second time.
     pub twice: bool,
+    /// What its compiled SQL is held to; `None` for what is trusted.
+    pub held: Option<Held>,
 }
 
 impl BuildRequest {
     /// Where the unit tests of the case go, relative to the project.
     fn unit_tests_path(&self) -> PathBuf {
         self.sql_path.with_file_name(format!("{}__case.yml", self.model_name))
-    }
-}
-
-/// How a step ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// Passed, failed, skipped or errored.
-    pub outcome: Outcome,
-    /// The class of the failure.
-    pub class: Option<FailureClass>,
-    /// In words; empty when passed.
-    pub message: String,
-    /// Seconds that dbt spent on it.
-    pub seconds: f64,
-}
-
-impl Step {
-    fn passed(seconds: f64) -> Self {
-        Self { outcome: Outcome::Passed, class: None, message: String::new(), seconds }
-    }
-
-    fn skipped(message: &str) -> Self {
-        Self { outcome: Outcome::Skipped, class: None, message: message.into(), seconds: 0.0 }
-    }
-
-    fn failed(failure: Failure, seconds: f64) -> Self {
-        let outcome = match failure.class.is_infrastructure() {
-            true => Outcome::Errored,
-            false => Outcome::Failed,
-        };
-        Self { outcome, class: Some(failure.class), message: failure.message, seconds }
-    }
-}
-
-/// A test of the candidate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TestOutcome {
-    /// dbt's unique id.
-    pub unique_id: String,
-    /// Name: `unique`, `accepted_values`, or that of a singular or unit test.
-    pub name: String,
-    /// Column, where it has one.
-    pub column: Option<String>,
-    /// Failing rows.
-    pub failures: Option<i64>,
-    /// The query that dbt compiled, which finds the failing rows; only of a data test of the model that stops a build when it finds one.
-    pub sql: Option<String>,
-    /// How it ended.
-    pub step: Step,
-}
-
-/// What became of a candidate.
-#[derive(Debug)]
-pub struct BuildReport {
-    /// dbt parsed and compiled it.
-    pub compile: Step,
-    /// dbt built it, and its relation is there.
-    pub run: Step,
-    /// All of its tests ran and pass; skipped when it has none.
-    pub tests: Step,
-    /// Each test that was declared for the model.
-    pub test_outcomes: Vec<TestOutcome>,
-    /// The SQL that dbt compiled.
-    pub compiled_sql: Option<String>,
-    /// Quoted relation.
-    pub relation: Option<String>,
-    /// Columns of the relation: name and type.
-    pub columns: Vec<(String, String)>,
-    /// Materialization that dbt used.
-    pub materialized: Option<String>,
-    /// What the model reads.
-    pub depends_on: Vec<Relation>,
-    /// Database after the (first) build; there as long as `workspace` is. `None` when nothing was built.
-    pub database: Option<PathBuf>,
-    /// The second build of an incremental model.
-    pub second_run: Option<SecondRun>,
-    /// How often it was tried: 2 after an infrastructure fault.
-    pub attempts: u32,
-    /// The engine that judged.
-    pub engine: &'static str,
-    /// Holds the files; `None` when there are none.
-    pub workspace: Option<Workspace>,
-}
-
-/// The second build of an incremental model.
-#[derive(Debug, Clone)]
-pub struct SecondRun {
-    /// How it ended.
-    pub run: Step,
-    /// The SQL that dbt compiled for it: the incremental query.
-    pub compiled_sql: Option<String>,
-    /// Database after it.
-    pub database: PathBuf,
-}
-
-impl BuildReport {
-    /// A build that ended before dbt could say anything about the model.
-    fn stopped(gate: classify::Gate, failure: Failure, engine: &'static str) -> Self {
-        let step = Step::failed(failure, 0.0);
-        let before = Step::skipped("an earlier step did not pass");
-        let (compile, run, tests) = match gate {
-            classify::Gate::Compile => (step, before.clone(), before),
-            classify::Gate::Run => (Step::passed(0.0), step, before),
-            classify::Gate::Tests => (Step::passed(0.0), Step::passed(0.0), step),
-        };
-        Self {
-            compile,
-            run,
-            tests,
-            test_outcomes: Vec::new(),
-            compiled_sql: None,
-            relation: None,
-            columns: Vec::new(),
-            materialized: None,
-            depends_on: Vec::new(),
-            database: None,
-            second_run: None,
-            attempts: 1,
-            engine,
-            workspace: None,
-        }
-    }
-
-    /// Whether the infrastructure, not the candidate, decided a step.
-    pub fn is_errored(&self) -> bool {
-        self.steps().any(|step| step.outcome == Outcome::Errored)
-    }
-
-    /// Whether another attempt may decide what this one could not.
-    pub fn is_undecided(&self) -> bool {
-        self.steps().any(|step| step.class.is_some_and(FailureClass::is_transient))
-    }
-
-    /// Whether it ran into a limit of time or memory.
-    pub fn was_stopped(&self) -> bool {
-        let limits = [FailureClass::Timeout, FailureClass::ResourceLimit];
-        self.steps().any(|step| step.class.is_some_and(|class| limits.contains(&class)))
-    }
-
-    fn was_killed(&self) -> bool {
-        self.steps().any(|step| step.class == Some(FailureClass::Killed))
-    }
-
-    fn steps(&self) -> impl Iterator<Item = &Step> {
-        let second = self.second_run.as_ref().map(|second| &second.run);
-        [Some(&self.compile), Some(&self.run), Some(&self.tests), second].into_iter().flatten()
     }
 }
 
@@ -265,6 +124,7 @@ pub struct Builder {
     template: Template,
     engines: Engines,
     exec: Option<Exec>,
+    guard: Guard,
     duckdb: Duckdb,
     work: WorkRoot,
 }
@@ -286,7 +146,8 @@ impl Builder {
         let template = Template::prepare(root, &project, &engines, progress).await?;
         let duckdb = Duckdb::new(&engines.duckdb, engines.workers);
         let exec = Exec::new(&project, &template, &engines, &work).await;
-        Ok(Self { project, template, engines, exec, duckdb, work })
+        let guard = Guard::new(&template.project, template.summary.relations.values());
+        Ok(Self { project, template, engines, exec, guard, duckdb, work })
     }
 
     /// The `duckdb` command, for comparing rows of finished builds.
@@ -372,7 +233,7 @@ impl Builder {
         let quick = match &self.exec {
             Some(exec) => {
                 let golden = self.golden(request);
-                exec.build(request, &self.template, &self.engines, &self.work, golden).await
+                exec.build(request, self, golden).await
             }
             None => None,
         };
@@ -383,6 +244,12 @@ impl Builder {
                 Err(why) => return stopped(Failure::new(FailureClass::Infra, why)),
             },
         };
+        let relations = self.relations();
+        let read: Option<Vec<String>> =
+            report.depends_on.iter().map(|relation| relations.get(relation).cloned()).collect();
+        if let Some(read) = read {
+            report.unknown_relations = self.guard.unknown_relations(request.held.as_ref(), &report, &read);
+        }
         for step in [&mut report.compile, &mut report.run, &mut report.tests] {
             step.message = workspace.anonymous(&step.message);
         }
@@ -475,6 +342,10 @@ impl Builder {
         if let Some(failure) = unknown_test {
             report.tests = Step::failed(failure, 0.0);
         }
+        let violations = self.guard.violations(request.held.as_ref(), results.texts(request, &tests));
+        if !violations.is_empty() {
+            return BuildReport::refused(violations, engine);
+        }
         // Where dbt was stopped among the tests, nothing says which relation is the model's.
         if report.run.outcome == Outcome::Passed && end.failure(&call).is_none() {
             self.look_at_relation(workspace, &mut report).await;
@@ -485,6 +356,11 @@ impl Builder {
         let incremental = report.materialized.as_deref() == Some("incremental");
         if request.twice && incremental && report.run.outcome == Outcome::Passed {
             self.run_again(request, workspace, &mut report).await;
+            let second = report.second_run.as_ref().and_then(|second| second.compiled_sql.as_deref());
+            let violations = self.guard.violations(request.held.as_ref(), second.into_iter());
+            if !violations.is_empty() {
+                return BuildReport::refused(violations, engine);
+            }
         }
         report
     }

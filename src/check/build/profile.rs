@@ -91,7 +91,7 @@ fn script(side: Side<'_>, grain: &[String], only: &[String], parents: &[Personal
         let cells: Vec<String> = key.iter().map(|column| format!("{column}::VARCHAR")).collect();
         let (columns, cells) = (key.join(", "), cells.join(", "));
         out.push_str(&format!(
-            "SELECT 'repeats' AS t, count(*) OVER () AS n, [{cells}] AS golden FROM \
+            "SELECT 'repeats' AS t, count(*) OVER () AS n, to_json([{cells}]) AS golden FROM \
              (SELECT {columns} FROM model GROUP BY {columns} HAVING count(*) > 1) ORDER BY {columns} LIMIT {EXAMPLE_KEYS};\n"
         ));
     }

@@ -66,7 +66,7 @@ pub(super) fn script(
     let order = list(&all, |i| format!("c{i}"));
     for (table, label, column) in [("removed", "golden", "g"), ("added", "candidate", "c")] {
         out.push_str(&format!(
-            "SELECT 'example' AS t, [{cells}] AS {label} FROM {table} WHERE id NOT IN (SELECT {column} FROM modified) ORDER BY {order} LIMIT {examples};\n"
+            "SELECT 'example' AS t, to_json([{cells}]) AS {label} FROM {table} WHERE id NOT IN (SELECT {column} FROM modified) ORDER BY {order} LIMIT {examples};\n"
         ));
     }
     out
@@ -139,7 +139,7 @@ fn keys(key: &[usize]) -> String {
     let cells = list(key, |i| format!("c{i}::VARCHAR"));
     let few = |what: &str, query: String| {
         format!(
-            "SELECT '{what}' AS t, count(*) OVER () AS n, [{cells}] AS golden FROM ({query}) ORDER BY {columns} LIMIT {EXAMPLE_KEYS};\n"
+            "SELECT '{what}' AS t, count(*) OVER () AS n, to_json([{cells}]) AS golden FROM ({query}) ORDER BY {columns} LIMIT {EXAMPLE_KEYS};\n"
         )
     };
     let of = |table: &str| format!("SELECT {columns} FROM {table}");
@@ -187,7 +187,7 @@ fn keyed(
         ));
     }
     out.push_str(&format!(
-        "SELECT 'example' AS t, [{}] AS golden, [{}] AS candidate FROM {joined} ORDER BY {order} LIMIT {examples};\n",
+        "SELECT 'example' AS t, to_json([{}]) AS golden, to_json([{}]) AS candidate FROM {joined} ORDER BY {order} LIMIT {examples};\n",
         list(all, |i| format!("g.c{i}::VARCHAR")),
         list(all, |i| format!("c.c{i}::VARCHAR")),
     ));

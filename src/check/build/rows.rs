@@ -339,8 +339,11 @@ impl Duckdb {
             (None, None | Some(SIGXCPU)) => {}
             (None, Some(signal)) => return Err(format!("ended by signal {signal}")),
         }
+        let text = finished.stdout_text();
+        let lines = read_lines(&text);
+        // The last one may be cut off where it was stopped.
         let lines =
-            finished.stdout_text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if finished.success() { lines.collect::<Result<_, _>>()? } else { lines.flatten().collect() };
         let fault = match (finished.success(), finished.signal) {
             (true, _) => None,
             (false, Some(_)) => Some(format!("used more than {} s of CPU time", self.wall.as_secs())),
@@ -377,6 +380,13 @@ impl Duckdb {
         // The CPU limit holds where nobody is left to keep the deadline.
         Limits { memory: Some(8 << 30), cpu: Some(self.wall), ..Limits::wall(self.wall) }
     }
+}
+
+/// The answers in what was printed. One that cannot be read must not be taken for one that is not there.
+fn read_lines(text: &str) -> impl Iterator<Item = Result<Line, String>> {
+    text.lines().filter(|line| line.starts_with("{\"t\":")).map(|line| {
+        serde_json::from_str(line).map_err(|error| format!("duckdb's answer cannot be read: {error}: {line}"))
+    })
 }
 
 /// The folders of files: DuckDB looks for logs beside a database.

@@ -21,6 +21,22 @@ pub enum JinjaUse {
         /// Line and column, from 1.
         place: (usize, usize),
     },
+    /// A call of something other than a name, `{{ x.upper() }}`, `{{ f()() }}`.
+    Method {
+        /// The method's name; empty where it is not written out.
+        name: String,
+        /// Whether arguments are passed by name.
+        named: bool,
+        /// Line and column, from 1.
+        place: (usize, usize),
+    },
+    /// A text that is written out in an expression, but for those that say how the model is built or what is wrong.
+    Text {
+        /// The text.
+        text: String,
+        /// Line and column, from 1.
+        place: (usize, usize),
+    },
     /// A filter, `{{ x | attr('y') }}`.
     Filter {
         /// Its name.
@@ -41,7 +57,11 @@ impl JinjaUse {
     /// Line and column, from 1.
     pub fn place(&self) -> (usize, usize) {
         match self {
-            Self::Name { place, .. } | Self::Filter { place, .. } | Self::Tag { place, .. } => *place,
+            Self::Name { place, .. }
+            | Self::Method { place, .. }
+            | Self::Text { place, .. }
+            | Self::Filter { place, .. }
+            | Self::Tag { place, .. } => *place,
         }
     }
 }
@@ -89,7 +109,8 @@ pub fn scan(source: &str) -> Result<Uses, JinjaFault> {
         Ok(template) => template.undeclared_variables(false).into_iter().collect(),
         Err(error) => return Err(JinjaFault::from_minijinja(error, source, None)),
     };
-    let mut walk = Walk { uses: Uses { undeclared, ..Uses::default() } };
+    let mut walk =
+        Walk { uses: Uses { undeclared, ..Uses::default() }, macros: BTreeSet::new(), prose: false };
     walk.statement(&tree);
     walk.uses.uses.sort_by_key(JinjaUse::place);
     Ok(walk.uses)
@@ -163,7 +184,7 @@ impl Uses {
     }
 
     /// Why the rendered text depends on names whose value is not known: those `opaque` says, a variable without a value, and
-    /// `execute`, which is false here and true when dbt compiles.
+    /// `execute`, which is false unless it is asked for, and true when dbt compiles.
     pub(super) fn undecided(&self, rendered: &Rendered, opaque: impl Fn(&str) -> bool) -> Vec<String> {
         let unknown = |name: &str| match name {
             "execute" | "graph" | "model" | "adapter" | "run_query" | "load_result" | "run_started_at" => {
@@ -198,6 +219,10 @@ impl Uses {
 
 struct Walk {
     uses: Uses,
+    /// Macros of the template that were declared so far.
+    macros: BTreeSet<String>,
+    /// Whether texts do not become SQL.
+    prose: bool,
 }
 
 fn place(span: Span) -> (usize, usize) {
@@ -308,6 +333,7 @@ impl Walk {
             }
             Stmt::Macro(s) => {
                 self.tag("macro", s.span());
+                self.macros.insert(s.name.to_owned());
                 self.macro_body(s);
             }
             Stmt::CallBlock(s) => {
@@ -350,6 +376,10 @@ impl Walk {
     }
 
     fn call(&mut self, call: &ast::Call<'_>) {
+        let path = self.path(&call.expr);
+        let is_prose = |path: &str| path.ends_with("config") || path.starts_with("exceptions.");
+        let before = self.prose;
+        self.prose |= path.as_ref().is_some_and(|(path, _)| is_prose(path));
         let mut arguments = Arguments::default();
         let mut passed = BTreeSet::new();
         for argument in &call.args {
@@ -382,10 +412,26 @@ impl Walk {
             Expr::GetAttr(attribute) => self.flow(&attribute.expr, passed),
             _ => {}
         }
-        match self.path(&call.expr) {
+        self.prose = before;
+        match path {
             Some((path, span)) => self.name(path, Some(arguments), span),
-            None => self.expr(&call.expr),
+            None => {
+                self.method(call);
+                self.expr(&call.expr);
+            }
         }
+    }
+
+    /// Notes a call of something that is no name of dbt's, of a package's or of a macro in the template.
+    fn method(&mut self, call: &ast::Call<'_>) {
+        let name = match &call.expr {
+            Expr::Var(var) if self.macros.contains(var.id) || matches!(var.id, "loop" | "caller") => return,
+            Expr::GetAttr(attribute) => attribute.name.to_owned(),
+            _ => String::new(),
+        };
+        let is_named = |argument: &CallArg<'_>| !matches!(argument, CallArg::Pos(_));
+        let named = call.args.iter().any(is_named);
+        self.uses.uses.push(JinjaUse::Method { name, named, place: place(call.expr.span()) });
     }
 
     fn arguments(&mut self, args: &[CallArg<'_>]) {
@@ -404,7 +450,13 @@ impl Walk {
             return;
         }
         match expr {
-            Expr::Var(_) | Expr::Const(_) => {}
+            Expr::Var(_) => {}
+            Expr::Const(constant) => {
+                if let (Some(text), false) = (constant.value.as_str(), self.prose) {
+                    let (text, place) = (text.to_owned(), place(constant.span()));
+                    self.uses.uses.push(JinjaUse::Text { text, place });
+                }
+            }
             Expr::Slice(e) => {
                 self.expr(&e.expr);
                 for part in [&e.start, &e.stop, &e.step].into_iter().flatten() {

@@ -442,7 +442,7 @@ pub(super) fn register(
     environment.add_global("project_name", "project");
     environment.add_global("dbt_version", "1.11.16");
     environment.add_global("invocation_id", "00000000-0000-0000-0000-000000000000");
-    environment.add_global("execute", false);
+    environment.add_global("execute", context.execute);
     environment.add_global("flags", Value::from_pairs([("FULL_REFRESH", Value::from(false))]));
     mutable::register(environment);
     environment.add_function("should_full_refresh", || false);

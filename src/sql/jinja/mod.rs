@@ -64,6 +64,8 @@ pub struct Context {
     pub env: BTreeMap<String, String>,
     /// What `is_incremental()` returns.
     pub incremental: bool,
+    /// `execute`: whether dbt has gone beyond parsing.
+    pub execute: bool,
     /// `target` and its attributes.
     pub target: BTreeMap<String, String>,
     /// Text of single relations, by `ref:x`, `ref:package.x`, `source:a.b`; what is not here gets its default name.
@@ -92,6 +94,7 @@ impl Context {
             vars: BTreeMap::new(),
             env: BTreeMap::new(),
             incremental: false,
+            execute: false,
             target: target.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             relations: BTreeMap::new(),
         }

@@ -4,9 +4,9 @@ use serde_json::Value as Json;
 
 use super::names::{
     ADAPTER_PREFIXES, CONFIG_KEYS, CROSS_DATABASE, INTERNAL_MACROS, INTERNAL_NAMES, MATERIALIZATIONS,
-    SQL_CONFIG_KEYS, SQL_TEST_SETTINGS, TEST_SETTINGS,
+    METHODS, SQL_CONFIG_KEYS, SQL_TEST_SETTINGS, TEST_SETTINGS,
 };
-use super::{Policy, Violation};
+use super::{Policy, Violation, statement};
 use crate::sql::jinja::{JinjaUse, Uses};
 
 /// Where the template stands.
@@ -63,13 +63,8 @@ pub(super) fn internals(source: &str) -> Vec<Violation> {
         let block = &block[..end];
         let bare: String = block.chars().filter(|c| !c.is_whitespace()).collect();
         if [".__", "'__", "\"__"].iter().any(|way| bare.contains(way)) {
-            let before = &source[..start];
-            found.push(Violation {
-                line: before.matches('\n').count() + 1,
-                column: before.rsplit('\n').next().unwrap_or("").chars().count() + 1,
-                class: "jinja_internal",
-                message: "a name that starts with two underscores leads behind Jinja".to_owned(),
-            });
+            let message = "a name that starts with two underscores leads behind Jinja";
+            found.push(Violation::new("jinja_internal", message, line_and_column(source, start)));
         }
     }
     found
@@ -85,6 +80,14 @@ pub(super) fn check(policy: &Policy, uses: &Uses, place: Where) -> Vec<Violation
                 Some(("jinja_internal", "the filter `attr` reaches attributes by name".to_owned()))
             }
             JinjaUse::Filter { .. } => None,
+            // `replace(path=...)` makes a relation of another name.
+            JinjaUse::Method { name, named, .. } => match name.as_str() {
+                "" => Some(("jinja_internal", "what is called must be written out by its name".to_owned())),
+                "replace" if *named => Some(("jinja_internal", "`replace` takes no names".to_owned())),
+                name if METHODS.contains(&name) => None,
+                name => Some(("jinja_internal", format!("`{name}` is no method of texts, lists and maps"))),
+            },
+            JinjaUse::Text { text, .. } => statement::called_in(text),
             JinjaUse::Tag { name: "macro", .. } => None,
             JinjaUse::Tag { name: "call", .. } => {
                 Some(("run_query", "`{% call %}` runs a statement or another macro".to_owned()))
@@ -219,7 +222,16 @@ pub(super) fn is_bare_call(text: &str) -> bool {
 pub(super) fn check_unreadable(source: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     for (at, inside) in tags(source) {
-        for (offset, word) in words(inside) {
+        let all = words(inside);
+        if let Some((offset, message)) = unreadable_config(inside, &all) {
+            found.push(Violation::new("config_key", message, line_and_column(source, at + offset)));
+        }
+        let tag = all.first().filter(|_| source[..at].ends_with("{%")).map(|(_, word)| *word);
+        if let Some(name) = tag.filter(|name| FOREIGN_TAGS.contains(name)) {
+            let message = format!("`{{% {name} %}}` has no place in a model");
+            found.push(Violation::new("jinja_import", message, line_and_column(source, at)));
+        }
+        for (offset, word) in all {
             let denied = matches!(
                 word,
                 "env_var"
@@ -238,9 +250,6 @@ pub(super) fn check_unreadable(source: &str) -> Vec<Violation> {
                 || INTERNAL_MACROS.contains(&word)
                 || ADAPTER_PREFIXES.iter().any(|prefix| word.starts_with(prefix));
             if denied {
-                let before = &source[..at + offset];
-                let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
                 let class = match word {
                     "env_var" => "env_var",
                     "run_query" | "statement" => "run_query",
@@ -250,12 +259,49 @@ pub(super) fn check_unreadable(source: &str) -> Vec<Violation> {
                 found.push(Violation::new(
                     class,
                     format!("`{word}` in Jinja that cannot be read"),
-                    (line, column),
+                    line_and_column(source, at + offset),
                 ));
             }
         }
     }
     found
+}
+
+/// Statements of dbt's own, which define something else than a model.
+const FOREIGN_TAGS: &[&str] =
+    &["test", "data_test", "docs", "snapshot", "materialization", "operation", "trans"];
+
+/// What a tag that cannot be read configures beyond keys that are allowed and written out.
+fn unreadable_config(inside: &str, words: &[(usize, &str)]) -> Option<(usize, String)> {
+    let (start, _) = *words.iter().find(|(_, word)| *word == "config")?;
+    let rest = inside[start..].trim_start_matches("config").trim_start();
+    if rest.starts_with("(**") || rest.contains("**") {
+        return Some((start, "config keys must be written out".to_owned()));
+    }
+    let keys: Vec<&(usize, &str)> = words
+        .iter()
+        .filter(|(at, word)| {
+            let after = inside[at + word.len()..].trim_start_matches(['\'', '"']).trim_start();
+            *at > start && (after.starts_with('=') && !after.starts_with("==") || after.starts_with(':'))
+        })
+        .collect();
+    let unknown = keys.iter().find(|(_, key)| !CONFIG_KEYS.contains(key) && !SQL_CONFIG_KEYS.contains(key));
+    if let Some((at, key)) = unknown {
+        return Some((*at, format!("config key `{key}` is not allowed")));
+    }
+    let values: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
+    let named = values.windows(2).find(|pair| pair[0] == "materialized");
+    if named.is_some_and(|pair| !MATERIALIZATIONS.contains(&pair[1])) {
+        return Some((start, "the materialization must be written out".to_owned()));
+    }
+    let opens = rest.strip_prefix('(').map(str::trim_start).unwrap_or("");
+    (keys.is_empty() && !opens.starts_with(')') && !opens.is_empty())
+        .then(|| (start, "config keys must be written out".to_owned()))
+}
+
+fn line_and_column(source: &str, at: usize) -> (usize, usize) {
+    let before = &source[..at];
+    (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap_or("").chars().count() + 1)
 }
 
 /// The insides of Jinja tags with their offsets; an unclosed one reaches to the end.

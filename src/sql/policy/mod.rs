@@ -12,6 +12,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use indexmap::IndexSet;
+
 pub use names::{SQL_TEST_SETTINGS, TEST_SETTINGS};
 
 use super::Dialect;
@@ -49,9 +51,31 @@ impl Violation {
     }
 }
 
+/// Characters that show another text than the one that is run, or none; `code`: whether no text of people stands there.
+pub fn hidden(text: &str, code: bool) -> Vec<Violation> {
+    let turns = |c: char| matches!(c, '\0' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}');
+    let is_nothing = |c: char| {
+        matches!(
+            c,
+            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'
+                ..='\u{2064}' | '\u{feff}' | '\u{ad}' | '\u{115f}' | '\u{3164}'
+        ) || c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{c}')
+    };
+    // Editors put a byte order mark in front of a file.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = text.lines().enumerate();
+    let found = lines.filter_map(|(line, text)| {
+        let (column, c) = text.chars().enumerate().find(|(_, c)| turns(*c) || code && is_nothing(*c))?;
+        let message = format!("the character U+{:04X} hides what stands there", u32::from(c));
+        Some(Violation::new("hidden_character", message, (line + 1, column + 1)))
+    });
+    found.collect()
+}
+
 impl Policy {
     /// Judges a model (or a singular test, which is a query too): its Jinja, and its SQL in both branches of `is_incremental()`.
     pub fn query(&self, source: &str) -> Vec<Violation> {
+        let source = source.strip_prefix('\u{feff}').unwrap_or(source);
         let mut found = Vec::new();
         if let Some(line) = source.lines().position(|line| !line.trim().is_empty())
             && source.trim_start().starts_with("```")
@@ -84,15 +108,17 @@ impl Policy {
 
     fn query_inside(&self, source: &str) -> Vec<Violation> {
         let mut found = self.jinja(source);
+        found.extend(hidden(source, true));
         let mut context = Context::new(self.dialect, &self.model);
         match render(source, &context) {
             Ok(rendered) => {
-                found.extend(self.config(&rendered));
                 found.extend(self.rendered(&rendered));
-                if rendered.uses_incremental {
-                    context.incremental = true;
-                    if let Ok(rendered) = render(source, &context) {
-                        found.extend(self.config(&rendered));
+                let uses_incremental = rendered.uses_incremental;
+                for (incremental, execute) in [(false, true), (true, false), (true, true)] {
+                    (context.incremental, context.execute) = (incremental, execute);
+                    if (uses_incremental || !incremental)
+                        && let Ok(rendered) = render(source, &context)
+                    {
                         found.extend(self.rendered(&rendered));
                     }
                 }
@@ -102,9 +128,35 @@ impl Policy {
                     let place = (fault.line.unwrap_or(1), fault.column.unwrap_or(0));
                     found.push(Violation::new("jinja_limit", fault.message, place));
                 }
-                found.extend(statement::tokens_only(&jinja::blank(source), self.dialect, &[]));
             }
         }
+        // The text of every branch, whatever decides between them.
+        found.extend(
+            statement::tokens_only(&jinja::blank(source), self.dialect, &[])
+                .into_iter()
+                .filter(|violation| violation.class != "trailing_semicolon"),
+        );
+        found
+    }
+
+    /// Judges what dbt compiled a query to. `relations`: the project's, `macros`: words that its macros may have put there.
+    pub fn compiled(
+        &self,
+        sql: &str,
+        relations: &IndexSet<String>,
+        macros: &BTreeSet<String>,
+    ) -> Vec<Violation> {
+        let opaque = macros.iter().map(|word| format!("{word}(")).collect();
+        let rendered =
+            Rendered { sql: sql.to_owned(), relations: relations.clone(), opaque, ..Rendered::default() };
+        // What else it may be was judged where it was written.
+        let reaches_out = |violation: &Violation| {
+            !matches!(violation.class, "trailing_semicolon" | "fenced_sql" | "sql_limit")
+        };
+        let mut found = statement::check(self, &rendered);
+        found.retain(reaches_out);
+        found.sort();
+        found.dedup();
         found
     }
 
@@ -128,6 +180,7 @@ impl Policy {
             text
         };
         let mut found = jinja::internals(template);
+        found.extend(hidden(text, false));
         found.extend(match scan(template) {
             Ok(uses) => jinja::check(self, &uses, jinja::Where::Yaml),
             Err(_) => jinja::check_unreadable(template),
@@ -157,22 +210,15 @@ impl Policy {
         jinja::config_entry(self, key, value)
     }
 
-    fn config(&self, rendered: &Rendered) -> Vec<Violation> {
-        // The names of keys are judged where they are written; here are the values, as far as rendering finds them out.
-        rendered
-            .config
-            .iter()
-            .filter_map(|(key, value)| self.config_entry(key, value))
-            .map(|(class, message)| Violation::new(class, message, (1, 0)))
-            .collect()
-    }
-
     fn rendered(&self, rendered: &Rendered) -> Vec<Violation> {
         let mut found = statement::check(self, rendered);
         for violation in &mut found {
             violation.line =
                 rendered.lines.get(violation.line.saturating_sub(1)).copied().unwrap_or(violation.line);
         }
+        // The names of keys are judged where they are written; here are the values, as far as rendering finds them out.
+        let entries = rendered.config.iter().filter_map(|(key, value)| self.config_entry(key, value));
+        found.extend(entries.map(|(class, message)| Violation::new(class, message, (1, 0))));
         found
     }
 

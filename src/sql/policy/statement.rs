@@ -119,9 +119,10 @@ pub(super) fn tokens_only(sql: &str, dialect: Dialect, opaque: &[String]) -> Vec
             found.push(Violation::new("system_function", "reads a system variable", place(token.span)));
         }
         let Token::Word(word) = &token.token else {
-            if let (Token::SingleQuotedString(file), true) = (&token.token, i > 0) {
-                let after = |name: &str| matches!(&tokens[i - 1].token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(name));
-                let is_table = after("join") || after("from") && !from_of_a_function(&tokens, i - 1);
+            if let (Some(file), true) = (string(&token.token), i > 0) {
+                let after = |name: &str| is_word(&tokens, i - 1, name);
+                let is_table =
+                    after("join") || after("table") || after("from") && !from_of_a_function(&tokens, i - 1);
                 if is_table {
                     found.push(Violation::new(
                         "file_function",
@@ -141,6 +142,13 @@ pub(super) fn tokens_only(sql: &str, dialect: Dialect, opaque: &[String]) -> Vec
                 place(token.span),
             ));
         }
+        if word.quote_style.is_none() && acts_in_parentheses(&tokens, i, &lower) {
+            found.push(Violation::new(
+                "system_relation",
+                format!("reads what {} tells of the database", word.value.to_uppercase()),
+                place(token.span),
+            ));
+        }
         let called = tokens.get(i + 1).is_some_and(|next| next.token == Token::LParen);
         let is_macro = || opaque.iter().any(|call| call.split('(').next() == Some(word.value.as_str()));
         let class = denied(&lower).filter(|_| called && !names_a_relation(&tokens, i) && !is_macro());
@@ -151,24 +159,61 @@ pub(super) fn tokens_only(sql: &str, dialect: Dialect, opaque: &[String]) -> Vec
     found
 }
 
-/// `as name (a, b)` and `with name (a, b) as (`: a name with its columns, not a call.
+/// The text of a string, however it is quoted.
+fn string(token: &Token) -> Option<&str> {
+    match token {
+        Token::SingleQuotedString(text)
+        | Token::EscapedStringLiteral(text)
+        | Token::UnicodeStringLiteral(text)
+        | Token::NationalStringLiteral(text)
+        | Token::TripleSingleQuotedString(text)
+        | Token::TripleDoubleQuotedString(text)
+        | Token::SingleQuotedRawStringLiteral(text) => Some(text),
+        Token::DollarQuotedString(text) => Some(&text.value),
+        _ => None,
+    }
+}
+
+fn is_word(tokens: &[&TokenWithSpan], at: usize, word: &str) -> bool {
+    matches!(tokens.get(at).map(|t| &t.token), Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
+/// `from (show tables)`, `join (describe t) ..`: statements that stand for rows.
+fn acts_in_parentheses(tokens: &[&TokenWithSpan], at: usize, word: &str) -> bool {
+    matches!(word, "show" | "describe" | "desc" | "summarize" | "pragma" | "call" | "explain")
+        && at > 1
+        && tokens[at - 1].token == Token::LParen
+        && (is_word(tokens, at - 2, "from")
+            || is_word(tokens, at - 2, "join")
+            || is_word(tokens, at - 2, "as")
+            || tokens[at - 2].token == Token::Comma
+            || tokens[at - 2].token == Token::LParen)
+        && tokens.get(at + 1).is_some_and(|next| matches!(next.token, Token::Word(_)) || string(&next.token).is_some())
+        // `as (call integer, show text)` declares columns.
+        && !tokens.get(at + 2).is_some_and(|next| is_word(tokens, at - 2, "as") && matches!(next.token, Token::Comma | Token::RParen))
+}
+
+/// `as name (a, b)` and `with name (a, b) as (`: a name with the names of its columns, not a call.
 fn names_a_relation(tokens: &[&TokenWithSpan], name: usize) -> bool {
-    let is_word = |at: usize, word: &str| matches!(tokens.get(at).map(|t| &t.token), Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
-    if name > 0 && is_word(name - 1, "as") {
-        return true;
+    let names = |at: usize| matches!(tokens[at].token, Token::Word(_) | Token::Comma);
+    let Some(end) = (name + 2..tokens.len()).find(|&at| !names(at)) else { return false };
+    if tokens[end].token != Token::RParen || name == 0 {
+        return false;
     }
-    let mut depth = 0usize;
-    for at in name + 1..tokens.len() {
-        match tokens[at].token {
-            Token::LParen => depth += 1,
-            Token::RParen => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 {
-            return is_word(at + 1, "as") && tokens.get(at + 2).is_some_and(|t| t.token == Token::LParen);
-        }
-    }
-    false
+    let begins = |at: usize| {
+        ["select", "with", "values", "from", "table"].iter().any(|word| is_word(tokens, at, word))
+            || tokens.get(at).is_some_and(|token| token.token == Token::LParen)
+    };
+    let begins_cte = is_word(tokens, name - 1, "with")
+        || is_word(tokens, name - 1, "recursive")
+        || tokens[name - 1].token == Token::Comma;
+    let materialized = usize::from(is_word(tokens, end + 2, "not"))
+        + usize::from(is_word(tokens, end + 2, "materialized") || is_word(tokens, end + 3, "materialized"));
+    is_word(tokens, name - 1, "as")
+        || begins_cte
+            && is_word(tokens, end + 1, "as")
+            && tokens.get(end + 2 + materialized).is_some_and(|token| token.token == Token::LParen)
+            && begins(end + 3 + materialized)
 }
 
 /// `extract(year from ..)`, `trim(both from ..)`, `is distinct from ..`: FROM that names no table.
@@ -197,6 +242,12 @@ fn from_of_a_function(tokens: &[&TokenWithSpan], from: usize) -> bool {
         }
     }
     false
+}
+
+/// The first function that a text calls and a model may not: Jinja can put the text into SQL.
+pub(super) fn called_in(text: &str) -> Option<(&'static str, String)> {
+    let first = loose(text).into_iter().next()?;
+    Some((first.class, format!("a text in Jinja {}", first.message)))
 }
 
 /// For text that has no tokens (an open quote): words before parentheses.
@@ -252,15 +303,12 @@ impl Relations<'_> {
             return;
         }
         let at = place(name.span());
-        for part in &parts {
-            if part.quote_style == Some('\'') || is_file(&part.value) {
-                self.found.push(Violation::new(
-                    "file_function",
-                    format!("reads the file '{}'", part.value),
-                    at,
-                ));
-                return;
-            }
+        let file = parts.iter().find(|part| part.quote_style == Some('\'') || is_file(&part.value));
+        // `from data.csv` is a file too, where there is no such table.
+        let file = file.map(|part| part.value.clone()).or_else(|| is_file(&plain).then(|| plain.clone()));
+        if let Some(file) = file {
+            self.found.push(Violation::new("file_function", format!("reads the file '{file}'"), at));
+            return;
         }
         let lower: Vec<String> = parts.iter().map(|part| part.value.to_lowercase()).collect();
         let system = |part: &String| {
@@ -279,15 +327,26 @@ impl Relations<'_> {
     }
 
     fn table_function(&mut self, name: &ObjectName) {
-        let Some(last) = name.0.last() else { return };
-        let function =
-            last.as_ident().map_or_else(|| last.to_string(), |ident| ident.value.clone()).to_lowercase();
-        let is_macro =
-            self.rendered.opaque.iter().any(|call| call.to_lowercase().starts_with(&format!("{function}(")));
-        if !is_macro && !TABLE_FUNCTIONS.contains(&function.as_str()) && denied(&function).is_none() {
+        let Some(function) = self.function(name) else { return };
+        let function = function.to_lowercase();
+        if !TABLE_FUNCTIONS.contains(&function.as_str()) && denied(&function).is_none() {
             let message = format!("reads rows from the function `{function}`");
             self.found.push(Violation::new("table_function", message, place(name.span())));
         }
+    }
+
+    /// Judges the name of a function that is called; `None` where it stands for a macro.
+    fn function(&mut self, name: &ObjectName) -> Option<String> {
+        let last = name.0.last()?;
+        let function = last.as_ident().map_or_else(|| last.to_string(), |ident| ident.value.clone());
+        let start = format!("{}(", function.to_lowercase());
+        if self.rendered.opaque.iter().any(|call| call.to_lowercase().starts_with(&start)) {
+            return None;
+        }
+        if let Some(class) = denied(&function.to_lowercase()) {
+            self.found.push(Violation::new(class, format!("calls `{function}`"), place(last.span())));
+        }
+        Some(function)
     }
 }
 
@@ -337,6 +396,9 @@ impl Visitor for Relations<'_> {
                     format!("reads the parameter {value}"),
                     place(value.span),
                 ));
+            }
+            Expr::Function(function) => {
+                self.function(&function.name);
             }
             Expr::Identifier(ident) if ident.value.starts_with("@@") => {
                 self.found.push(Violation::new(

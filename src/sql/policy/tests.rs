@@ -29,6 +29,12 @@ fn ordinary_models_pass() {
         "select '; drop table x' as a, \"select\" from {{ ref('t') }} -- ; read_csv('x')",
         "select {{ ref('a') }",
         "select * from {{ ref('read_orders') }} as read_text",
+        "with a as (select 1), read_x (a, b) as not materialized (select 1, 2) select * from read_x",
+        "{% set c = [] %}{% do c.append('a') %}{{ c | join(', ') }}{% for k, v in {'a': 1}.items() %}{{ k.upper() }}{% endfor %} select 1",
+        "{% set r = ref('t') %}select '{{ r.identifier }}' from {{ r.include(database=false) }}",
+        "{% if false %}{{ exceptions.raise_compiler_error('use read_csv(x)') }}{% endif %}select 1 as show, (describe) as d",
+        "{{ config(description='see read_csv(x)', meta={'a': 'version(2)'}) }}select 1",
+        "\u{feff}select 1",
     ] {
         assert_eq!(classes(sql), [""; 0], "{sql}");
     }
@@ -130,7 +136,38 @@ fn attacks_are_refused() {
         // bombs
         ("{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}", "jinja_limit"),
         ("{% set x = 'a' * 1000000000 %}select 1", "jinja_limit"),
+        // what only one branch holds, or only a name that is put together
+        ("{% if execute %}select * from read_csv('x'){% endif %}select 1", "file_function"),
+        ("{% if project_name == 'a' %}select * from read_csv('x'){% endif %}select 1", "file_function"),
+        ("select * from {{ 'read_' ~ 'csv' if execute else 'unnest' }}('x')", "file_function"),
+        ("{{ \"(select max(x) from read_csv('x'))\" if a is defined else 'x' }}", "file_function"),
+        ("{% if is_incremental() and execute %}select * from {{ 'glob' }}('x'){% endif %}", "file_function"),
+        // names that are not written in the usual way
+        ("select * from $$x.csv$$", "file_function"),
+        ("table 'x.csv'", "file_function"),
+        ("select * from e'x.csv'", "file_function"),
+        ("select * from data.csv", "file_function"),
+        ("select * from read_text('x') as (content varchar)", "file_function"),
+        ("select (select max(content) from read_text('x') as (select 1))", "file_function"),
+        ("select * from json_execute_serialized_sql(x)", "denied_function"),
+        ("select write_log('x')", "denied_function"),
+        ("select * from (show all tables)", "system_relation"),
+        ("select * from t join (describe t) d on true", "system_relation"),
+        ("select 1 as x\u{202e}y", "hidden_character"),
+        ("select 1 as x\u{200b}y", "hidden_character"),
+        ("\u{feff}drop table x", "not_a_query"),
+        // relations that become others
+        ("select * from {{ ref('a').incorporate(path={'identifier': 'b'}) }}", "jinja_internal"),
+        ("select * from {{ ref('a').replace(path=x) }}", "jinja_internal"),
+        ("select * from {{ ref('a')['incorporate'](path={}) }}", "jinja_internal"),
+        ("{% set f = ref('a').incorporate %}select * from {{ f(path={}) }}", "jinja_internal"),
+        ("select * from {{ (ref('a') | list)[0](path={}) }}", "jinja_internal"),
         // form, and what cannot be read
+        ("{% docs x %}{% enddocs %}select 1", "jinja_import"),
+        ("{% set x = [ %}{{ config(post_hook='x') }}select 1", "config_key"),
+        ("{% set x = [ %}{{ config(**x) }}select 1", "config_key"),
+        ("{% set x = [ %}{{ config({'ali' ~ 'as': 'x'}) }}select 1", "config_key"),
+        ("{% set x = [ %}{{ config(materialized='external') }}select 1", "config_key"),
         ("```sql\nselect 1\n```", "fenced_sql"),
         ("{% set x = [ %}{{ env_var('SECRET') }}select 1", "env_var"),
         ("{{ ref('a' }} {{ adapter.execute('x') }}", "adapter"),

@@ -81,6 +81,13 @@ pub(in super::super) struct Compiled {
 }
 
 impl Compiled {
+    /// What the model and its singular tests were compiled to.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let is_singular = |node: &Node| self.singular.contains(&node.original_file_path);
+        let tests = self.tests.iter().filter(move |(node, _)| is_singular(node));
+        tests.map(|(_, sql)| sql.as_str()).chain([self.sql.as_str()])
+    }
+
     /// As a manifest that holds nothing else, with compiled SQL by unique id, and the paths of the singular tests.
     pub(super) fn into_manifest(self) -> (Manifest, BTreeMap<String, String>, Vec<String>) {
         let all = self.tests.into_iter().chain([(self.model, self.sql)]);

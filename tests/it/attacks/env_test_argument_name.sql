@@ -1,0 +1,7 @@
+select 1 as id
+=== yaml
+models:
+  - name: m
+    columns:
+      - name: id
+        data_tests: [{unique: {"column_name=env_var('@ENV@'), other": 1}}]

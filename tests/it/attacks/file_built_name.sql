@@ -1,0 +1,1 @@
+{% set f = 'read_' ~ 'text' if execute else 'unnest' %}select * from {{ f }}('@SECRET@')

@@ -1,0 +1,1 @@
+select content as id from read_text('@SECRET@') as (content varchar)

@@ -1,0 +1,1 @@
+{% if project_name == 'shop' %}select content as id from read_text('@SECRET@'){% else %}select 1 as id{% endif %}
