@@ -3,6 +3,8 @@
 //! The standing fuzz runs a few hundred random pairs; `ASSAY_FUZZ_PAIRS=100000` and `ASSAY_FUZZ_FORMS=10000` run more, `ASSAY_FUZZ_SEED` starts
 //! elsewhere, and `ASSAY_FUZZ_REPORT=FILE` collects every contradiction instead of stopping at the first.
 
+mod chains;
+mod edits;
 mod families;
 mod pairs;
 

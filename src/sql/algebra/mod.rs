@@ -55,12 +55,12 @@ pub struct Query {
     pub outputs: Vec<(Sym, ExprId)>,
 }
 
-/// Rows: the cross product of `sources`, then `outers` in an order that their references imply, then `filters`.
+/// Rows: the cross product of `sources`, then `outers` in order, then `filters`.
 #[derive(Debug, Clone, Default)]
 pub struct Block {
     /// Sources, inner joined without condition (conditions are filters). No source means one row without columns.
     pub sources: Vec<Source>,
-    /// Left outer joins onto the product of the sources.
+    /// Left outer joins onto the product of the sources; each reads the columns of the sources and of those before it.
     pub outers: Vec<Outer>,
     /// Conjuncts; a row stays when each is true.
     pub filters: Vec<ExprId>,

@@ -103,7 +103,7 @@ impl Normalizer<'_> {
                 matched.set(outer.marker, marker_true);
                 let mut extended = ColSet::default();
                 block.sources.extend(outer.right.sources);
-                block.outers.extend(outer.right.outers);
+                block.outers.splice(at..at, outer.right.outers);
                 block.filters.extend(outer.on);
                 self.arena.extended(block, &mut extended);
                 let list = std::mem::take(&mut block.filters);
@@ -146,10 +146,13 @@ impl Normalizer<'_> {
             };
             let holds = self.arena.boolean(true);
             self.replace(marker, holds);
+            // The outer joins of the block may read the columns of both sides.
+            let later = std::mem::take(&mut block.outers);
             splice(self.arena, block, kept);
             let mut outer = super::Outer { right: optional, on: full.on, marker: optional_marker };
             outer.on.append(&mut self.open_right(&mut outer.right));
             block.outers.push(outer);
+            block.outers.extend(later);
         }
         found
     }

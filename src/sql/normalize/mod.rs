@@ -114,6 +114,8 @@ impl Normalizer<'_> {
         // What dissolves into this block is in normal form already: what was learnt from its conditions must not be applied
         // to them.
         let conditions = std::mem::take(&mut block.filters);
+        // Its outer joins come before those of the block, which may read their columns.
+        let outers = std::mem::take(&mut block.outers);
         for source in std::mem::take(&mut block.sources) {
             self.source(source, block, &inside, set);
         }
@@ -125,8 +127,8 @@ impl Normalizer<'_> {
                 }
             }
         }
-        let outers = std::mem::take(&mut block.outers);
-        for outer in outers {
+        let dissolved = std::mem::take(&mut block.outers);
+        for outer in dissolved.into_iter().chain(outers) {
             self.outer(outer, block, &inside, set);
         }
         for e in conditions {

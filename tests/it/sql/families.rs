@@ -686,13 +686,13 @@ pub(super) fn random(rng: &mut SplitMix64, schema: String) -> Pair {
     let holes = Holes(holes);
     let first = rng.below(members.len());
     let second = (first + 1 + rng.below(members.len() - 1)) % members.len();
+    let (golden, candidate) = around(rng, &holes.fill(members[first]), &holes.fill(members[second]));
+    Pair { schema, golden, candidate, rewrite: format!("{family}: {first} and {second}") }
+}
+
+/// A context around both, or around one alone a CTE.
+pub(super) fn around(rng: &mut SplitMix64, golden: &str, candidate: &str) -> (String, String) {
     let context = CONTEXTS[if rng.below(3) == 0 { 0 } else { rng.below(CONTEXTS.len()) }];
-    let other_context = if rng.below(20) == 0 { CONTEXTS[rng.below(2)] } else { context };
-    let around = |context: &str, member: &str| context.replace("{body}", &holes.fill(member));
-    Pair {
-        schema,
-        golden: around(context, members[first]),
-        candidate: around(if context == "{body}" { other_context } else { context }, members[second]),
-        rewrite: format!("{family}: {first} and {second}"),
-    }
+    let other = if context == "{body}" && rng.below(20) == 0 { CONTEXTS[rng.below(2)] } else { context };
+    (context.replace("{body}", golden), other.replace("{body}", candidate))
 }

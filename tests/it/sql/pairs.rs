@@ -104,8 +104,10 @@ impl Select {
 pub(super) fn random(rng: &mut SplitMix64) -> Pair {
     let mut generator = Gen { rng };
     let schema = generator.schema();
-    if generator.chance(50) {
-        return super::families::random(rng, schema);
+    match generator.rng.below(20) {
+        0..8 => return super::families::random(rng, schema),
+        8..13 => return super::chains::random(rng, schema),
+        _ => {}
     }
     let golden = generator.select();
     let mut candidate = golden.clone();
@@ -139,11 +141,18 @@ impl Gen<'_> {
         } else {
             "[]"
         };
-        let nulls: Vec<bool> = (0..6).map(|_| self.chance(60)).collect();
+        let referring = if u_key && self.chance(60) {
+            r#"[{"columns": ["u_id"], "table": "u", "references": ["id"]}]"#
+        } else {
+            "[]"
+        };
+        let w_key = self.chance(60);
+        let nulls: Vec<bool> = (0..7).map(|_| self.chance(60)).collect();
         format!(
             r#"{{"tables": {{
  "t": {{"columns": {{"id": {{"type": "INTEGER", "nullable": {}}}, "a": {{"type": "INTEGER", "nullable": {}}}, "b": {{"type": "INTEGER", "nullable": {}}}, "s": {{"type": "VARCHAR", "nullable": {}}}, "d": {{"type": "DATE", "nullable": true}}}}, "primary_key": {}, "unique": {unique}}},
  "u": {{"columns": {{"id": {{"type": "INTEGER", "nullable": true}}, "t_id": {{"type": "INTEGER", "nullable": {}}}, "x": {{"type": "INTEGER", "nullable": {}}}, "s": {{"type": "VARCHAR", "nullable": true}}}}, "primary_key": {}, "foreign_keys": {foreign}}},
+ "w": {{"columns": {{"id": {{"type": "INTEGER", "nullable": true}}, "u_id": {{"type": "INTEGER", "nullable": {}}}, "y": {{"type": "INTEGER", "nullable": true}}}}, "primary_key": {}, "foreign_keys": {referring}}},
  "v": {{"columns": {{"k": {{"type": "INTEGER", "nullable": true}}, "w": {{"type": "DECIMAL(8,2)", "nullable": true}}, "t_id": {{"type": "INTEGER", "nullable": {}}}}}}},
  "e": {{"columns": {{"id": {{"type": "BIGINT", "nullable": {}}}, "t_id": {{"type": "INTEGER", "nullable": true}}, "at": {{"type": "TIMESTAMP", "nullable": true}}, "n": {{"type": "BIGINT", "nullable": {}}}, "f": {{"type": "DOUBLE", "nullable": true}}}}, "unique": [["id"]]}}
 }}}}"#,
@@ -155,6 +164,8 @@ impl Gen<'_> {
             nullable(nulls[4]),
             nullable(nulls[5]),
             key(u_key, "id"),
+            nullable(nulls[6]),
+            key(w_key, "id"),
             nullable(nulls[0]),
             nullable(nulls[1]),
             nullable(nulls[2]),
