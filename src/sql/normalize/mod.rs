@@ -188,8 +188,7 @@ impl Normalizer<'_> {
         // applied to them.
         let dissolved = self.open_right(&mut outer.right);
         if outer.right.empty {
-            let null = self.arena.null();
-            self.replace(outer.marker, null);
+            self.unmatched(&outer, mark);
             return;
         }
         // The columns of an outer join without partners depend on both sides: its condition is mapped plainly, what is
@@ -217,11 +216,7 @@ impl Normalizer<'_> {
         }
         let visible = self.arena.visible_set(&outer.right);
         if on.iter().any(|e| self.never(*e)) {
-            let null = self.arena.null();
-            self.replace(outer.marker, null);
-            for col in visible.iter() {
-                self.replace(col, null);
-            }
+            self.unmatched(&outer, mark);
             return;
         }
         on.sort_unstable();
@@ -236,6 +231,15 @@ impl Normalizer<'_> {
             }
         }
         block.outers.push(outer);
+    }
+
+    /// Nothing ever matches: the columns of the nullable side are NULL, also what was learnt of them since `mark`.
+    fn unmatched(&mut self, outer: &Outer, mark: usize) {
+        let null = self.arena.null();
+        let columns = self.subst.since(mark).into_iter().chain(self.arena.visible_set(&outer.right).iter());
+        for col in columns.chain([outer.marker]).collect::<Vec<_>>() {
+            self.replace(col, null);
+        }
     }
 
     /// Takes the conditions inside the nullable side, which are part of the join condition.
