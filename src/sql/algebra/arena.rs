@@ -322,6 +322,18 @@ impl Arena {
         }
     }
 
+    /// Whether the expression holds a subquery anywhere.
+    pub fn has_sub(&self, expr: ExprId) -> bool {
+        match self.node(expr) {
+            Node::Exists(_) | Node::Scalar(_) | Node::In(..) => true,
+            node => {
+                let mut found = false;
+                super::map::children(node, &mut |child| found = found || self.has_sub(child));
+                found
+            }
+        }
+    }
+
     /// Whether one expression is part of another, subqueries aside.
     pub fn occurs(&self, part: ExprId, expr: ExprId) -> bool {
         let mut found = part == expr;

@@ -193,16 +193,10 @@ impl Arena {
         collect_equal(block, into);
     }
 
-    /// Whether the expression holds a subquery anywhere.
-    pub fn has_sub(&self, expr: ExprId) -> bool {
-        match self.node(expr) {
-            Node::Exists(_) | Node::Scalar(_) | Node::In(..) => true,
-            node => {
-                let mut found = false;
-                children(node, &mut |child| found = found || self.has_sub(child));
-                found
-            }
-        }
+    /// Adds every column that is read anywhere inside a source, also those of the sources beside it.
+    pub fn collect_source(&self, source: &Source, into: &mut ColSet) {
+        walk_source(source, &mut |e| self.collect_columns(e, into));
+        source_blocks(source).into_iter().for_each(|block| collect_equal(block, into));
     }
 
     /// The columns that a block offers to expressions above it.
@@ -281,20 +275,21 @@ fn collect_equal(block: &Block, into: &mut ColSet) {
 
 /// The blocks directly inside a block.
 pub fn inner_blocks(block: &Block) -> Vec<&Block> {
-    let mut found: Vec<&Block> = block.outers.iter().map(|outer| &outer.right).collect();
-    for source in &block.sources {
-        match source {
-            Source::Scan(_) | Source::Values(_) => {}
-            Source::Aggregate(aggregate) => found.push(&aggregate.input),
-            Source::Window(window) => found.push(&window.input),
-            Source::Union(union) => found.extend(union.branches.iter().map(|branch| &branch.block)),
-            Source::SetOp(op) => found.extend([&op.left.block, &op.right.block]),
-            Source::Full(full) => found.extend([&full.left, &full.right]),
-            Source::Limit(limit) => found.push(&limit.input),
-            Source::Opaque(opaque) => found.extend(opaque.inputs.iter().map(|branch| &branch.block)),
-        }
+    let outers = block.outers.iter().map(|outer| &outer.right);
+    outers.chain(block.sources.iter().flat_map(source_blocks)).collect()
+}
+
+fn source_blocks(source: &Source) -> Vec<&Block> {
+    match source {
+        Source::Scan(_) | Source::Values(_) => Vec::new(),
+        Source::Aggregate(aggregate) => vec![&aggregate.input],
+        Source::Window(window) => vec![&window.input],
+        Source::Union(union) => union.branches.iter().map(|branch| &branch.block).collect(),
+        Source::SetOp(op) => vec![&op.left.block, &op.right.block],
+        Source::Full(full) => vec![&full.left, &full.right],
+        Source::Limit(limit) => vec![&limit.input],
+        Source::Opaque(opaque) => opaque.inputs.iter().map(|branch| &branch.block).collect(),
     }
-    found
 }
 
 /// Calls `f` with every expression root of a block and of the blocks inside its sources (not those of subqueries).

@@ -123,7 +123,7 @@ impl<'a> Colours<'a> {
             return false;
         }
         let mut read = ColSet::default();
-        super::super::algebra::map::walk_source(source, &mut |e| self.arena.collect_columns(e, &mut read));
+        self.arena.collect_source(source, &mut read);
         cols.iter().enumerate().any(|(other, cols)| other != index && cols.intersects(&read))
     }
 

@@ -1,6 +1,6 @@
 //! Grouping: keys that say nothing, groups of one row, groups of groups, joins that belong outside.
 
-use super::super::algebra::map::{Substitution, walk_source};
+use super::super::algebra::map::Substitution;
 use super::super::algebra::{AggCall, Aggregate, Block, Col, ColSet, Const, ExprId, Node, Source};
 use super::super::functions;
 use super::super::types::Type;
@@ -114,7 +114,7 @@ impl Normalizer<'_> {
                 .find(|(_, e)| matches!(self.arena.node(*e), Node::Col(col) if class.contains(col)));
             let mut read_deeper = ColSet::default();
             for source in &aggregate.input.sources {
-                walk_source(source, &mut |e| self.arena.collect_columns(e, &mut read_deeper));
+                self.arena.collect_source(source, &mut read_deeper);
             }
             for outer in &aggregate.input.outers {
                 self.arena.collect_block(&outer.right, &mut read_deeper);
@@ -291,9 +291,7 @@ impl Normalizer<'_> {
         }
         for source in &aggregate.input.sources {
             let mut read = ColSet::default();
-            walk_source(source, &mut |e| {
-                self.arena.collect_columns(e, &mut read);
-            });
+            self.arena.collect_source(source, &mut read);
             if read.intersects(&stay) || read.intersects(&go) && matches!(source, Source::Opaque(_)) {
                 return false;
             }

@@ -101,9 +101,7 @@ impl Normalizer<'_> {
         let mut read_by_sources = ColSet::default();
         for (other, source) in aggregate.input.sources.iter().enumerate() {
             if other != at {
-                super::super::algebra::map::walk_source(source, &mut |e| {
-                    self.arena.collect_columns(e, &mut read_by_sources);
-                });
+                self.arena.collect_source(source, &mut read_by_sources);
             }
         }
         if in_joins || read_by_sources.intersects(&mine) {

@@ -119,6 +119,13 @@ impl Normalizer<'_> {
         }
     }
 
+    /// The same where columns are gone: derived tables read their neighbours, too.
+    pub(super) fn apply_everywhere(&mut self, block: &mut Block, local: &mut Substitution) {
+        let classes = std::mem::take(&mut block.equal);
+        local.apply_block(self.arena, block, &mut false);
+        block.equal = classes;
+    }
+
     /// A column that every match has tells whether there is a match.
     fn presence(&mut self, block: &mut Block) {
         let mut local = Substitution::default();
@@ -167,9 +174,7 @@ impl Normalizer<'_> {
             }
         }
         for source in &block.sources {
-            super::super::algebra::map::walk_source(source, &mut |e| {
-                self.arena.collect_columns(e, &mut read);
-            });
+            self.arena.collect_source(source, &mut read);
         }
         read
     }
@@ -489,7 +494,7 @@ impl Normalizer<'_> {
                 }
             }
         }
-        self.apply_local(block, &mut local);
+        self.apply_everywhere(block, &mut local);
     }
 
     // rule: distinct-source

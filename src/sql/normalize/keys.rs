@@ -47,6 +47,21 @@ impl Normalizer<'_> {
             self.arena.visible(&outer.right, &mut own);
             own.insert(outer.marker);
         }
+        // A lateral source has a row, or a key, for each row of what it reads.
+        let beside = |mut read: ColSet, offered: &ColSet| {
+            offered.iter().for_each(|col| read.remove(col));
+            read.iter().filter(|col| own.contains(*col)).collect::<ColSet>()
+        };
+        let lateral: Vec<ColSet> = rows
+            .sources
+            .iter()
+            .map(|source| {
+                let (mut read, mut offered) = (ColSet::default(), ColSet::default());
+                self.arena.collect_source(source, &mut read);
+                self.arena.visible_source(source, &mut offered);
+                beside(read, &offered)
+            })
+            .collect();
         let mut sources = vec![false; rows.sources.len()];
         let mut outers = vec![false; rows.outers.len()];
         loop {
@@ -54,8 +69,8 @@ impl Normalizer<'_> {
             let done_before =
                 sources.iter().filter(|done| **done).count() + outers.iter().filter(|done| **done).count();
             self.close_equalities(rows, &own, known);
-            for (source, done) in rows.sources.iter().zip(&mut sources) {
-                if !*done && self.source_determined(source, rows, known, facts) {
+            for ((source, done), read) in rows.sources.iter().zip(&mut sources).zip(&lateral) {
+                if !*done && read.is_subset(known) && self.source_determined(source, rows, known, facts) {
                     *done = true;
                     self.arena.visible_source(source, known);
                 }
@@ -66,6 +81,11 @@ impl Normalizer<'_> {
                 }
                 // Only rows that match count here: the condition equates columns of the right side with known ones.
                 let right = self.arena.visible_set(&outer.right);
+                let mut read = ColSet::default();
+                self.arena.collect_block(&outer.right, &mut read);
+                if !beside(read, &right).is_subset(known) {
+                    continue;
+                }
                 let mut inside = known.clone();
                 for e in &outer.on {
                     if let Some((col, _)) = self.literal_of(*e)

@@ -220,7 +220,7 @@ impl Normalizer<'_> {
                     self.replace(from, to);
                 }
                 self.drop_members(block, &gone);
-                self.apply_local(block, &mut local);
+                self.apply_everywhere(block, &mut local);
                 self.changed = true;
                 continue 'sources;
             }

@@ -236,8 +236,9 @@ impl Normalizer<'_> {
     /// Nothing ever matches: the columns of the nullable side are NULL, also what was learnt of them since `mark`.
     fn unmatched(&mut self, outer: &Outer, mark: usize) {
         let null = self.arena.null();
-        let columns = self.subst.since(mark).into_iter().chain(self.arena.visible_set(&outer.right).iter());
-        for col in columns.chain([outer.marker]).collect::<Vec<_>>() {
+        let visible = self.arena.visible_set(&outer.right);
+        let learnt = self.subst.since(mark);
+        for col in learnt.into_iter().chain(visible.iter()).chain([outer.marker]) {
             self.replace(col, null);
         }
     }

@@ -1,6 +1,5 @@
 //! Dropping what nobody reads.
 
-use super::super::algebra::map::{walk_block, walk_source};
 use super::super::algebra::{Block, Col, ColSet, Source};
 use super::Normalizer;
 
@@ -16,10 +15,10 @@ impl Normalizer<'_> {
         });
         // A derived table may read its neighbours.
         for source in &block.sources {
-            walk_source(source, &mut |e| self.arena.collect_columns(e, &mut used));
+            self.arena.collect_source(source, &mut used);
         }
         for outer in &block.outers {
-            walk_block(&outer.right, &mut |e| self.arena.collect_columns(e, &mut used));
+            self.arena.collect_block(&outer.right, &mut used);
         }
         for source in &mut block.sources {
             self.prune_source(source, &used);

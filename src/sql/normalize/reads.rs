@@ -113,7 +113,7 @@ impl Normalizer<'_> {
                     }
                     self.replace(col, column);
                 }
-                self.apply_local(block, &mut local);
+                self.apply_everywhere(block, &mut local);
                 return true;
             }
         }
@@ -143,7 +143,11 @@ impl Normalizer<'_> {
                 if other == at || self.arena.scan(first).table != self.arena.scan(second).table {
                     continue;
                 }
-                let read_above = self.resolved(above);
+                let mut read_above = self.resolved(above);
+                block.sources.iter().for_each(|source| self.arena.collect_source(source, &mut read_above));
+                for outer in &block.outers {
+                    self.arena.collect_block(&outer.right, &mut read_above);
+                }
                 let mut to = Substitution::default();
                 let mut renamed = Vec::new();
                 for (position, col) in self.arena.scan(second).cols.clone() {
