@@ -31,6 +31,11 @@ impl Normalizer<'_> {
         if !matches!(aggregate.input.sources[at], Source::Scan(_) | Source::Aggregate(_)) {
             return false;
         }
+        let mut inside = ColSet::default();
+        self.arena.collect_source(&aggregate.input.sources[at], &mut inside);
+        if self.reads_beside(aggregate, inside, &mine) {
+            return false;
+        }
         // Classes that tie the source to the rest, each with the group key that stands for it.
         let mut ties: Vec<(usize, Col, Col)> = Vec::new();
         for (index, class) in aggregate.input.equal.iter().enumerate() {
@@ -178,10 +183,21 @@ impl Normalizer<'_> {
         true
     }
 
+    /// Whether one of its parts, which reads `read` and offers `mine`, is lateral to another.
+    fn reads_beside(&self, aggregate: &Aggregate, mut read: ColSet, mine: &ColSet) -> bool {
+        mine.iter().for_each(|col| read.remove(col));
+        read.intersects(&self.arena.visible_set(&aggregate.input))
+    }
+
     fn pull_outer(&mut self, aggregate: &mut Aggregate, block: &mut Block, at: usize) -> bool {
         let outer = &aggregate.input.outers[at];
         let mut mine = self.arena.visible_set(&outer.right);
         mine.insert(outer.marker);
+        let mut inside = ColSet::default();
+        self.arena.collect_block(&outer.right, &mut inside);
+        if self.reads_beside(aggregate, inside, &mine) {
+            return false;
+        }
         // The condition reads group keys and the right side only.
         let mut above = Substitution::default();
         for (key, e) in &aggregate.keys {

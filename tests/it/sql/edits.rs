@@ -26,8 +26,8 @@ impl Chains<'_> {
                 Some(name)
             }
             10 => self.filter_inside(query),
-            11 => self.into_join(query),
-            12 => self.into_subquery(query),
+            11 => self.join_of_subquery(query),
+            12 => self.subquery_of_join(query),
             13 => {
                 // Along a key.
                 let columns = query.from.columns();
@@ -228,7 +228,7 @@ impl Chains<'_> {
     }
 
     /// A subquery becomes a join, its negation a left join without a match.
-    fn into_join(&mut self, query: &mut Select) -> Option<&'static str> {
+    fn join_of_subquery(&mut self, query: &mut Select) -> Option<&'static str> {
         let at = query.filter.iter().position(|c| matches!(c, Condition::In(..) | Condition::Exists(..)))?;
         let (sub, negated, tie) = match query.filter[at].clone() {
             Condition::In(column, sub, negated) => {
@@ -250,7 +250,7 @@ impl Chains<'_> {
     }
 
     /// A join becomes EXISTS, a left join without a match NOT EXISTS.
-    fn into_subquery(&mut self, query: &mut Select) -> Option<&'static str> {
+    fn subquery_of_join(&mut self, query: &mut Select) -> Option<&'static str> {
         let Rows::Join(join) = query.from.clone() else { return None };
         if !matches!(join.kind, "left" | "inner") {
             return None;
