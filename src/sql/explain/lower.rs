@@ -309,7 +309,8 @@ impl<'a> Lower<'a> {
         let block = &mut building.block;
         let mergeable = match &rel {
             Rel::Block(inner)
-                if inner.is_simple() && inner.outputs.iter().all(|output| output.name != "*") =>
+                if inner.is_simple()
+                    && (inner.outputs.iter().all(|output| output.name != "*") || inner.passes_all()) =>
             {
                 match join {
                     Join::Inner => true,
@@ -361,12 +362,18 @@ impl<'a> Lower<'a> {
                         source.lines = lines;
                     }
                 }
-                let columns = inner
-                    .outputs
-                    .iter()
-                    .map(|output| (output.name.clone(), rename(&output.item.term)))
-                    .collect();
-                building.scope.entries.push(Entry { alias, columns: Some(columns), label: String::new() });
+                let entry = if inner.passes_all() {
+                    let label = names.swap_remove(0).1;
+                    Entry { alias, columns: None, label }
+                } else {
+                    let columns = inner
+                        .outputs
+                        .iter()
+                        .map(|output| (output.name.clone(), rename(&output.item.term)))
+                        .collect();
+                    Entry { alias, columns: Some(columns), label: String::new() }
+                };
+                building.scope.entries.push(entry);
             }
             rel => {
                 let label = unique(block, &rel.label());
@@ -519,11 +526,15 @@ impl<'a> Lower<'a> {
                     }
                 }
                 None => {
-                    let term = Term::leaf(Kind::Column, format!("{}.*", entry.label));
-                    outputs.push(Output {
-                        name: "*".to_owned(),
-                        item: Item { term, sql: "*".to_owned(), lines },
-                    });
+                    let all = Term::leaf(Kind::Column, format!("{}.*", entry.label));
+                    // What is taken out of columns that are not known, or replaced, stays text.
+                    let but = one_line(&options.to_string());
+                    let (term, sql) = if but.is_empty() {
+                        (all, "*".to_owned())
+                    } else {
+                        (Term::new(Kind::Other, but.to_lowercase(), vec![all]), format!("* {but}"))
+                    };
+                    outputs.push(Output { name: "*".to_owned(), item: Item { term, sql, lines } });
                 }
             }
         }

@@ -114,6 +114,16 @@ impl Block {
             && !self.sources.is_empty()
     }
 
+    /// It returns every column of its one source, which are not known.
+    pub(super) fn passes_all(&self) -> bool {
+        match (self.sources.as_slice(), self.outputs.as_slice()) {
+            ([source], [output]) => {
+                output.name == "*" && output.item.term.label == format!("{}.*", source.label)
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn has_windows(&self) -> bool {
         self.outputs.iter().any(|output| output.item.term.has(Kind::Window))
     }

@@ -437,3 +437,28 @@ fn other_words_for_the_same_are_no_difference() {
         assert!((explanation.similarity - 1.0).abs() < 1e-9, "{name}");
     }
 }
+
+/// Of tables whose columns are not known: golden, candidate, what is said.
+const UNKNOWN_COLUMNS: &[(&str, &str, &str)] = &[
+    (
+        "with c as (select * from customers), o as (select * from orders) select c.name, o.status from c left join o on o.customer_id = c.customer_id",
+        "select c.name, o.status from customers c left join orders o on o.customer_id = c.customer_id",
+        "cosmetic",
+    ),
+    (
+        "with o as (select * from orders where status = 'paid') select c.name, o.amount from customers c left join o on o.customer_id = c.customer_id",
+        "select c.name, o.amount from customers c left join orders o on o.customer_id = c.customer_id where o.status = 'paid'",
+        "row_loss",
+    ),
+    ("select * exclude (a) from orders", "select * exclude (b) from orders", "expression"),
+];
+
+#[test]
+fn import_ctes_are_looked_through_where_columns_are_not_known() {
+    for (golden, candidate, class) in UNKNOWN_COLUMNS {
+        let explanation =
+            explain(golden, candidate, &Schema::default(), Dialect::DuckDb).expect("both parse");
+        let classes: Vec<&str> = explanation.changes.iter().map(|change| change.class.as_str()).collect();
+        assert_eq!(classes, [*class], "{candidate}: {:?}", explanation.changes);
+    }
+}
