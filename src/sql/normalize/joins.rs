@@ -465,7 +465,7 @@ impl Normalizer<'_> {
     /// Takes columns out of the classes: another member stands for them.
     pub(super) fn drop_members(&mut self, block: &mut Block, gone: &ColSet) {
         let own = self.arena.visible_set(block);
-        let mut local = Substitution::default();
+        let (mut local, mut elsewhere) = (Substitution::default(), Substitution::default());
         for class in std::mem::take(&mut block.equal) {
             if !class.iter().any(|col| gone.contains(*col)) {
                 block.equal.push(class);
@@ -480,6 +480,10 @@ impl Normalizer<'_> {
                     self.subst.set(*col, column);
                 }
                 local.set(*col, column);
+                // Inside of its sources the other members are not equal yet.
+                if gone.contains(*col) {
+                    elsewhere.set(*col, column);
+                }
             }
             if kept.len() > 1 {
                 block.equal.push(kept);
@@ -494,7 +498,8 @@ impl Normalizer<'_> {
                 }
             }
         }
-        self.apply_everywhere(block, &mut local);
+        self.apply_local(block, &mut local);
+        self.apply_everywhere(block, &mut elsewhere);
     }
 
     // rule: distinct-source
