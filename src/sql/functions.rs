@@ -1,6 +1,9 @@
 //! What is known about scalar and aggregate functions: strictness, types, determinism, synonyms.
 
+mod dates;
 pub(crate) mod postgres;
+
+pub(crate) use dates::{date_part, date_part_function, interval, names_date_part, takes_date_part};
 
 use super::Dialect;
 use super::algebra::{AggCall, Arena, Const, ExprId, Node, Sym};
@@ -452,106 +455,6 @@ pub(crate) fn synonym(name: &str) -> &str {
     }
 }
 
-/// Functions that name a part of a date: `year(d)` is `date_part('year', d)`.
-pub(crate) fn date_part_function(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "year" => "year",
-        "month" => "month",
-        "day" | "dayofmonth" => "day",
-        "quarter" => "quarter",
-        "hour" => "hour",
-        "minute" => "minute",
-        "week" | "weekofyear" => "week",
-        "dayofweek" => "dow",
-        "dayofyear" => "doy",
-        "isodow" => "isodow",
-        _ => return None,
-    })
-}
-
-/// Functions that take a date part as a bare word: `dateadd(month, 1, d)`, `date_trunc(d, week(monday))`.
-pub(crate) fn takes_date_part(name: &str) -> bool {
-    name == "week"
-        || name == "last_day"
-        || name == "time_slice"
-        || ["date", "time", "timestamp", "datetime"].iter().filter_map(|start| name.strip_prefix(start)).any(
-            |rest| {
-                matches!(rest.trim_start_matches('_'), "add" | "sub" | "diff" | "trunc" | "part" | "bucket")
-            },
-        )
-}
-
-/// Whether a bare word names a date part, or a day that a week begins with.
-pub(crate) fn names_date_part(word: &str) -> bool {
-    matches!(
-        date_part(word).as_str(),
-        "year"
-            | "month"
-            | "day"
-            | "quarter"
-            | "week"
-            | "hour"
-            | "minute"
-            | "second"
-            | "dow"
-            | "doy"
-            | "isodow"
-            | "isoweek"
-            | "isoyear"
-            | "millisecond"
-            | "microsecond"
-            | "nanosecond"
-            | "milliseconds"
-            | "microseconds"
-            | "epoch"
-            | "epoch_second"
-            | "epoch_millisecond"
-            | "decade"
-            | "century"
-            | "weekiso"
-            | "yearofweek"
-            | "yearofweekiso"
-            | "dayofweekiso"
-            | "mm"
-            | "yy"
-            | "yyyy"
-            | "dd"
-            | "hh"
-            | "mi"
-            | "ms"
-            | "wk"
-            | "ww"
-            | "q"
-            | "qq"
-            | "monday"
-            | "tuesday"
-            | "wednesday"
-            | "thursday"
-            | "friday"
-            | "saturday"
-            | "sunday"
-    )
-}
-
-/// The one spelling of a date part.
-pub(crate) fn date_part(name: &str) -> String {
-    let lower = name.to_ascii_lowercase();
-    match lower.as_str() {
-        "years" | "yr" | "y" => "year",
-        "months" | "mon" | "mons" => "month",
-        "days" | "d" | "dayofmonth" => "day",
-        "quarters" | "qtr" => "quarter",
-        "weeks" | "w" => "week",
-        "hours" | "h" | "hr" => "hour",
-        "minutes" | "min" | "mins" => "minute",
-        "seconds" | "sec" | "secs" | "s" => "second",
-        "dayofweek" | "weekday" => "dow",
-        "dayofyear" => "doy",
-        other => return other.to_owned(),
-    }
-    .to_owned()
-}
-
 /// The type of a scalar call.
 pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
     let first = || args.first().map_or(Type::Unknown, |arg| arena.type_of(*arg));
@@ -590,7 +493,7 @@ pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
         "length" | "date_diff" | "instr" | "ascii" => Type::Int(64),
         // Seconds may have a fraction, `epoch` has one.
         "date_part" => match args.first().and_then(|part| arena.as_const(*part)) {
-            Some(Const::Text(part)) if whole_date_part(arena.text(part)) => Type::Int(64),
+            Some(Const::Text(part)) if dates::whole_date_part(arena.text(part)) => Type::Int(64),
             _ => Type::Unknown,
         },
         "like" | "ilike" | "starts_with" | "ends_with" | "contains" | "regexp_matches" | "similar" => {
@@ -605,14 +508,6 @@ pub(crate) fn result_type(arena: &Arena, name: Sym, args: &[ExprId]) -> Type {
         "current_date" => Type::Date,
         _ => Type::Unknown,
     }
-}
-
-/// Parts of a date that are whole numbers in every dialect.
-fn whole_date_part(part: &str) -> bool {
-    matches!(
-        part,
-        "year" | "month" | "day" | "quarter" | "week" | "hour" | "minute" | "dow" | "doy" | "isodow"
-    )
 }
 
 /// Whether `a / b` converts both operands to DOUBLE and divides these: then casts of exact operands to DOUBLE say nothing.
@@ -652,8 +547,12 @@ pub(crate) fn division_scale(dividend: Type) -> Option<u8> {
 
 /// Digits after the point of an average, where the dialect has a fixed number of them.
 pub(crate) fn average_scale(arena: &Arena, call: &AggCall) -> Option<u8> {
-    let average = arena.dialect == Dialect::Snowflake && arena.is(call.func, "avg");
-    call.args.first().filter(|_| average).and_then(|arg| division_scale(arena.type_of(*arg)))
+    let kind = call.args.first().map(|arg| arena.type_of(*arg)).filter(|_| arena.is(call.func, "avg"))?;
+    match arena.dialect {
+        Dialect::Snowflake => division_scale(kind),
+        Dialect::Redshift if kind.is_int() => Some(0),
+        _ => None,
+    }
 }
 
 /// The type of an aggregate.
@@ -673,7 +572,11 @@ pub(crate) fn aggregate_type(arena: &Arena, call: &AggCall) -> Type {
             _ => Type::Unknown,
         },
         "bool_and" | "bool_or" => Type::Bool,
-        "avg" => average_scale(arena, call).map_or(Type::Unknown, |scale| Type::Decimal(38, scale)),
+        "avg" => match average_scale(arena, call) {
+            Some(0) => Type::Int(64),
+            Some(scale) => Type::Decimal(38, scale),
+            None => Type::Unknown,
+        },
         _ => Type::Unknown,
     }
 }

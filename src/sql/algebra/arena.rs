@@ -401,7 +401,9 @@ impl Arena {
             }
             Node::Const(constant) => matches!(constant, Const::Null | Const::Raw(_)),
             Node::Same(..) | Node::IsNull(_) | Node::IsTrue(_) | Node::Exists(_) => false,
-            Node::And(list) | Node::Or(list) => list.iter().any(|e| self.may_be_null(*e, extended, facts)),
+            Node::And(list) | Node::Or(list) => {
+                !self.two_valued(expr) && list.iter().any(|e| self.may_be_null(*e, extended, facts))
+            }
             Node::Not(inner) => self.may_be_null(*inner, extended, facts),
             Node::Cmp(_, a, b) => {
                 self.may_be_null(*a, extended, facts) || self.may_be_null(*b, extended, facts)

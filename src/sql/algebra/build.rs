@@ -83,12 +83,15 @@ impl Arena {
         if flat.len() > 1 {
             self.join_comparisons(&mut flat, and);
             self.absorb(&mut flat, and);
+            if and {
+                self.join_null_tests(&mut flat);
+            }
         }
         let excluded = |e: &ExprId| match *self.node(*e) {
             Node::Not(inner) => self.two_valued(inner) && flat.contains(&inner),
             _ => false,
         };
-        if flat.iter().any(excluded) {
+        if flat.iter().any(excluded) || self.decided_by_truth(&flat, and) {
             return self.boolean(!and);
         }
         match flat.as_slice() {
@@ -203,6 +206,11 @@ impl Arena {
                 CmpOp::Lt => self.cmp(CmpOp::Le, b, a),
                 CmpOp::Le => self.cmp(CmpOp::Lt, b, a),
             },
+            // `x IS DISTINCT FROM 1` is `x <> 1 OR x IS NULL`.
+            Node::IsTrue(inner) if matches!(self.node(inner), Node::Cmp(..)) => {
+                let (fails, null) = (self.not(inner), self.is_null(inner));
+                self.or(&[fails, null])
+            }
             _ => self.intern(Node::Not(expr)),
         }
     }
@@ -316,10 +324,45 @@ impl Arena {
                     _ => self.plain_call(name, args),
                 },
             },
-            ("/", [a, b]) if functions::double_division(self, *a, *b) => {
-                let (a, b) = (self.float_operand(*a), self.float_operand(*b));
-                self.plain_call(name, &[a, b])
+            ("/" | "//" | "%", [a, b]) => {
+                let (mut a, mut b) = (*a, *b);
+                if name == "/" && functions::double_division(self, a, b) {
+                    (a, b) = (self.float_operand(a), self.float_operand(b));
+                }
+                match self.null_unless(b) {
+                    Some((condition, divisor)) => {
+                        let quotient = self.call(name, &[a, divisor]);
+                        let null = self.null();
+                        self.case(&[(condition, quotient)], null)
+                    }
+                    None => self.plain_call(name, &[a, b]),
+                }
             }
+            ("round", [value, digits @ ..]) if digits.iter().all(|e| self.as_const(*e).is_some()) => {
+                match self.null_unless(*value) {
+                    Some((condition, value)) => {
+                        let mut args = vec![value];
+                        args.extend_from_slice(digits);
+                        let rounded = self.call(name, &args);
+                        let null = self.null();
+                        self.case(&[(condition, rounded)], null)
+                    }
+                    None => self.plain_call(name, args),
+                }
+            }
+            ("left", [text, length]) if self.natural(*length) => {
+                let one = self.int(1);
+                self.call("substring", &[*text, one, *length])
+            }
+            ("trim" | "ltrim" | "rtrim", [text]) => self.trimmed(name, *text),
+            ("like", [text, pattern]) => match self.plain_pattern(*text, *pattern) {
+                Some(found) => found,
+                None => self.plain_call(name, args),
+            },
+            ("concat", args) => match self.concatenated(args) {
+                Some(text) => text,
+                None => self.plain_call(name, args),
+            },
             ("||", args) => {
                 // In PostgreSQL it also appends to lists, where it matters what is put together first.
                 let lists = self.dialect == Dialect::Postgres
@@ -356,7 +399,19 @@ impl Arena {
         }
     }
 
-    fn plain_call(&mut self, name: &str, args: &[ExprId]) -> ExprId {
+    // rule: case
+    /// The condition and the value of a CASE of one arm without ELSE. What is NULL with it moves inside.
+    fn null_unless(&self, expr: ExprId) -> Option<(ExprId, ExprId)> {
+        match self.node(expr) {
+            Node::Case(arms, otherwise) if self.is_null_const(*otherwise) => match **arms {
+                [arm] => Some(arm),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn plain_call(&mut self, name: &str, args: &[ExprId]) -> ExprId {
         let name = self.sym(name);
         self.intern(Node::Call(name, args.into()))
     }

@@ -14,6 +14,7 @@ impl Arena {
         let mut dropped = Vec::new();
         for (at, (condition, result)) in arms.iter().enumerate() {
             let condition = self.condition(*condition);
+            let condition = self.after_earlier(condition, &flat);
             match self.as_bool(condition) {
                 Some(false) => {
                     dropped.push(*result);
@@ -41,7 +42,9 @@ impl Arena {
             }
         }
         if let Node::Case(more, last) = self.node(otherwise).clone() {
-            flat.extend_from_slice(&more);
+            for (condition, result) in more {
+                flat.push((self.after_earlier(condition, &flat), result));
+            }
             otherwise = last;
         }
         while flat.last().is_some_and(|(_, result)| *result == otherwise) {
@@ -66,7 +69,11 @@ impl Arena {
             Node::Const(Const::Null) => self.boolean(false),
             Node::And(list) => {
                 let each: Vec<_> = list.iter().map(|e| self.condition(*e)).collect();
-                self.and(&each)
+                let kept: Vec<_> = each.iter().copied().filter(|e| !self.implied_test(*e, &each)).collect();
+                match self.and(&kept) {
+                    joined if matches!(self.node(joined), Node::And(_)) => joined,
+                    other => self.condition(other),
+                }
             }
             Node::Or(list) => {
                 let each: Vec<_> = list.iter().map(|e| self.condition(*e)).collect();
@@ -74,6 +81,47 @@ impl Arena {
             }
             _ => expr,
         }
+    }
+
+    /// Whether this says of a column that it is not NULL, where another conjunct is not true of a NULL.
+    fn implied_test(&self, e: ExprId, conjuncts: &[ExprId]) -> bool {
+        let Node::Not(inner) = *self.node(e) else { return false };
+        let Node::IsNull(tested) = *self.node(inner) else { return false };
+        let Node::Col(col) = *self.node(tested) else { return false };
+        let null = [col].into_iter().collect();
+        conjuncts.iter().any(|other| *other != e && self.never_true_when(*other, &null))
+    }
+
+    /// The condition of an arm without what the arms before it say: none of their conditions is true.
+    fn after_earlier(&mut self, condition: ExprId, earlier: &[(ExprId, ExprId)]) -> ExprId {
+        let Node::And(list) = self.node(condition).clone() else { return condition };
+        let mut kept = list.to_vec();
+        for (before, _) in earlier {
+            let members = match self.node(*before) {
+                Node::Or(list) => list.to_vec(),
+                _ => vec![*before],
+            };
+            for member in members {
+                let Node::Cmp(_, a, b) = *self.node(member) else { continue };
+                let fails = self.not(member);
+                let Some(at) = kept.iter().position(|e| *e == fails) else { continue };
+                let others: Vec<_> = kept.iter().copied().filter(|e| *e != fails).collect();
+                // Not true may be NULL as well, unless the other conjuncts rule that out.
+                let known = |operand: ExprId| match self.node(operand) {
+                    Node::Col(col) => {
+                        let null = [*col].into_iter().collect();
+                        others.iter().any(|e| self.never_true_when(*e, &null))
+                    }
+                    _ => others.iter().any(
+                        |e| matches!(self.node(*e), Node::Cmp(_, a, b) if *a == operand || *b == operand),
+                    ),
+                };
+                if !others.is_empty() && self.null_covered(a, &known) && self.null_covered(b, &known) {
+                    kept.remove(at);
+                }
+            }
+        }
+        if kept.len() == list.len() { condition } else { self.and(&kept) }
     }
 
     fn single_case(&mut self, condition: ExprId, result: ExprId, otherwise: ExprId) -> ExprId {
@@ -114,6 +162,24 @@ impl Arena {
                 return self.or(&[fails, result]);
             }
             _ => {}
+        }
+        // `x <> 1 OR x IS NULL` is never NULL: its negation is shorter.
+        let decided = self.two_valued(condition);
+        if decided
+            && let Node::Or(list) = self.node(condition)
+            && list.iter().any(|e| !self.two_valued(*e))
+        {
+            let negated = self.not(condition);
+            return self.case(&[(negated, otherwise)], result);
+        }
+        // NULLIF: where the condition is NULL, so is the other result.
+        if !decided
+            && self.is_null_const(result)
+            && !self.is_null_const(otherwise)
+            && self.null_covered(condition, &|e| self.null_with(otherwise, e))
+        {
+            let negated = self.not(condition);
+            return self.case(&[(negated, otherwise)], result);
         }
         self.intern(Node::Case(Box::new([(condition, result)]), otherwise))
     }
@@ -185,10 +251,36 @@ impl Arena {
             self.cut_coalesce(&mut flat, at + 1);
         }
         match flat.as_slice() {
-            [] => self.null(),
-            [one] => *one,
-            _ => self.intern(Node::Coalesce(flat.into_boxed_slice())),
+            [] => return self.null(),
+            [one] => return *one,
+            [truth, other] if self.type_of(*truth) == Type::Bool => match self.as_bool(*other) {
+                Some(false) => return self.is_true(*truth),
+                Some(true) => {
+                    let fails = self.not(*truth);
+                    let fails = self.is_true(fails);
+                    return self.not(fails);
+                }
+                None => {}
+            },
+            _ => {}
         }
+        // A CASE without ELSE that is not NULL where its condition is true.
+        if let Node::Case(arms, otherwise) = self.node(flat[0]).clone()
+            && let ([(condition, result)], true) = (&*arms, self.is_null_const(otherwise))
+            && self.holds_not_null(*condition, *result)
+        {
+            let rest = self.coalesce(&flat[1..]);
+            return self.case(&[(*condition, *result)], rest);
+        }
+        self.intern(Node::Coalesce(flat.into_boxed_slice()))
+    }
+
+    /// Whether the expression is not NULL where the condition is true.
+    fn holds_not_null(&self, condition: ExprId, expr: ExprId) -> bool {
+        self.null_covered(expr, &|e| match self.node(e) {
+            Node::Col(col) => self.never_true_when(condition, &[*col].into_iter().collect()),
+            _ => false,
+        })
     }
 
     /// Takes what stands behind the first `length` members, which are never all NULL, out of a COALESCE; not where it

@@ -4,7 +4,7 @@ use jiff::ToSpan;
 
 use super::build::whole;
 use super::node::{CmpOp, Const, Node};
-use super::{Arena, ExprId};
+use super::{Arena, ExprId, Sym};
 use crate::sql::types::Type;
 
 impl Arena {
@@ -35,7 +35,10 @@ impl Arena {
                 }
             }
         }
-        if let Some(range) = self.date_range(op, a, b) {
+        if let Some(rewritten) = self.text_comparison(op, a, b) {
+            return rewritten;
+        }
+        if let Some(range) = self.date_range(op, a, b).or_else(|| self.trunc_range(op, a, b)) {
             return range;
         }
         if let Some(rewritten) = self.integer_bound(op, a, b) {
@@ -74,7 +77,80 @@ impl Arena {
         rewritten.unwrap_or(literal)
     }
 
-    /// For integers `x < 5` is `x <= 4`, and `x < 4.5` too.
+    fn day_after(&mut self, day: Sym, days: i64) -> Option<ExprId> {
+        let date: jiff::civil::Date = self.text(day).parse().ok()?;
+        let bound = date.checked_add(days.days()).ok()?.to_string();
+        let bound = self.sym(&bound);
+        self.typed_literal(Type::Date, bound)
+    }
+
+    /// DATE_TRUNC compared with a moment: a half-open range.
+    fn trunc_range(&mut self, op: CmpOp, a: ExprId, b: ExprId) -> Option<ExprId> {
+        let (call, literal, reversed) = match (self.as_const(a), self.as_const(b)) {
+            (None, Some(literal)) => (a, literal, false),
+            (Some(literal), None) => (b, literal, true),
+            _ => return None,
+        };
+        let Const::Typed(Type::Date | Type::Timestamp, written) = literal else { return None };
+        let Node::Call(name, args) = self.node(call).clone() else { return None };
+        let [unit, moment] = *args else { return None };
+        let Some(Const::Text(unit)) = self.as_const(unit) else { return None };
+        let kind = self.type_of(moment);
+        let result = self.type_of(call);
+        if !self.is(name, "date_trunc")
+            || !matches!(kind, Type::Date | Type::Timestamp)
+            || !matches!(result, Type::Date | Type::Timestamp)
+        {
+            return None;
+        }
+        let at: jiff::civil::DateTime = self.text(written).parse().ok()?;
+        let day = at.date();
+        let midnight = |date: jiff::civil::Date| date.at(0, 0, 0, 0);
+        let (start, end) = match self.text(unit) {
+            "year" => (midnight(day.first_of_year()), midnight(day.first_of_year()).checked_add(1.year())),
+            "quarter" => {
+                let month = (day.month() - 1) / 3 * 3 + 1;
+                let first = midnight(jiff::civil::Date::new(day.year(), month, 1).ok()?);
+                (first, first.checked_add(3.months()))
+            }
+            "month" => {
+                (midnight(day.first_of_month()), midnight(day.first_of_month()).checked_add(1.month()))
+            }
+            "day" => (midnight(day), midnight(day).checked_add(1.day())),
+            "hour" if kind == Type::Timestamp => {
+                let hour = day.at(at.hour(), 0, 0, 0);
+                (hour, hour.checked_add(1.hour()))
+            }
+            _ => return None,
+        };
+        let (aligned, end) = (start == at, end.ok()?);
+        let bound = |this: &mut Self, at: jiff::civil::DateTime| {
+            let text = match kind {
+                Type::Date => at.date().to_string(),
+                _ => at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            };
+            let text = this.sym(&text);
+            this.typed_literal(kind, text)
+        };
+        let (start, end) = (bound(self, start)?, bound(self, end)?);
+        Some(match (op, reversed) {
+            (CmpOp::Eq | CmpOp::Ne, _) if !aligned => return None,
+            (CmpOp::Eq, _) => {
+                let (from, to) = (self.cmp(CmpOp::Le, start, moment), self.cmp(CmpOp::Lt, moment, end));
+                self.and(&[from, to])
+            }
+            (CmpOp::Ne, _) => {
+                let (before, after) = (self.cmp(CmpOp::Lt, moment, start), self.cmp(CmpOp::Le, end, moment));
+                self.or(&[before, after])
+            }
+            (CmpOp::Lt, false) if aligned => self.cmp(CmpOp::Lt, moment, start),
+            (CmpOp::Le, true) if aligned => self.cmp(CmpOp::Le, start, moment),
+            (CmpOp::Lt | CmpOp::Le, false) => self.cmp(CmpOp::Lt, moment, end),
+            (CmpOp::Lt | CmpOp::Le, true) => self.cmp(CmpOp::Le, end, moment),
+        })
+    }
+
+    /// For integers and days `x < 5` is `x <= 4`, and `x < 4.5` too.
     fn integer_bound(&mut self, op: CmpOp, a: ExprId, b: ExprId) -> Option<ExprId> {
         let int = |arena: &Self, e: ExprId| arena.type_of(e).is_int() && arena.as_const(e).is_none();
         let below = |digits: i128, scale: u8| Some(digits.div_euclid(10i128.checked_pow(u32::from(scale))?));
@@ -85,6 +161,14 @@ impl Arena {
             }
             (CmpOp::Lt, None, Some(Const::Int(value))) if int(self, a) => {
                 let bound = self.int(value.checked_sub(1)?);
+                Some(self.cmp(CmpOp::Le, a, bound))
+            }
+            (CmpOp::Lt, Some(Const::Typed(Type::Date, day)), None) if self.type_of(b) == Type::Date => {
+                let bound = self.day_after(day, 1)?;
+                Some(self.cmp(CmpOp::Le, bound, b))
+            }
+            (CmpOp::Lt, None, Some(Const::Typed(Type::Date, day))) if self.type_of(a) == Type::Date => {
+                let bound = self.day_after(day, -1)?;
                 Some(self.cmp(CmpOp::Le, a, bound))
             }
             (CmpOp::Lt | CmpOp::Le, Some(Const::Decimal(digits, scale)), None) if int(self, b) => {

@@ -104,11 +104,10 @@ pub(super) fn aggregates(arena: &Arena, call: &AggCall, ignore_nulls: bool) -> b
         ("count", [] | [_]) => !ignore_nulls,
         ("min" | "max", [_]) => !ignore_nulls,
         ("sum" | "stddev_samp" | "stddev_pop" | "var_samp" | "var_pop", [kind]) => kind.is_number(),
-        // Of integers it is an integer in Redshift.
+        // Of integers it is an integer in Redshift: what is not known may be one.
         ("avg", [kind]) => {
             kind.is_number()
-                && (arena.dialect != Dialect::Redshift
-                    || matches!(arena.type_of(call.args[0]), Type::Decimal(..) | Type::Float(_)))
+                && (arena.dialect != Dialect::Redshift || arena.type_of(call.args[0]) != Type::Unknown)
         }
         ("bool_and" | "bool_or", [kind]) => matches!(kind, Kind::Bool | Kind::Any),
         ("string_agg", [text, Kind::TextLiteral]) => text.is_text(),
@@ -200,7 +199,13 @@ impl Call<'_> {
                 }
                 Some(self.plain(name))
             }
-            ("nvl2", [a, b, c]) => Some(format!("(CASE WHEN {a} IS NOT NULL THEN {b} ELSE {c} END)")),
+            // Of NULL divided by zero nothing is known.
+            ("div0", [a, b]) if self.dialect == Dialect::Snowflake => {
+                let quotient = self.division(a, b)?;
+                Some(format!(
+                    "(CASE WHEN {b} = 0 THEN CASE WHEN {a} IS NULL THEN error('NULL by zero') ELSE 0 END ELSE {quotient} END)"
+                ))
+            }
             _ => None,
         }
     }

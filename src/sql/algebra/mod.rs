@@ -10,6 +10,7 @@ pub mod build;
 mod build_calls;
 mod build_case;
 mod build_nulls;
+mod build_text;
 pub mod columns;
 mod compare_build;
 mod foreign;

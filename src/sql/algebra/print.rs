@@ -417,6 +417,7 @@ impl Printer<'_> {
     /// The average of another dialect, to as many digits as it has there.
     fn rounded(&self, call: &AggCall, printed: String) -> String {
         match functions::average_scale(self.arena, call) {
+            Some(0) if self.foreign => format!("CAST(trunc({printed}) AS BIGINT)"),
             Some(scale) if self.foreign => format!("round({printed}, {scale})"),
             _ => printed,
         }

@@ -307,6 +307,43 @@ impl<'a> Lowerer<'a> {
                 let zero = self.arena.int(0);
                 self.arena.call("nullif", &[*value, zero])
             }
+            ("nvl2", [tested, present, absent])
+                if matches!(self.dialect, Dialect::Snowflake | Dialect::Redshift | Dialect::Databricks) =>
+            {
+                let null = self.arena.is_null(*tested);
+                self.arena.case(&[(null, *absent)], *present)
+            }
+            // NULL finds NULL.
+            ("decode", [value, rest @ ..])
+                if rest.len() >= 2
+                    && matches!(
+                        self.dialect,
+                        Dialect::Snowflake | Dialect::Redshift | Dialect::Databricks
+                    ) =>
+            {
+                let mut arms = Vec::with_capacity(rest.len() / 2);
+                for pair in rest.chunks_exact(2) {
+                    arms.push((self.arena.same(*value, pair[0]), pair[1]));
+                }
+                let otherwise = match rest.chunks_exact(2).remainder() {
+                    [otherwise] => *otherwise,
+                    _ => self.arena.null(),
+                };
+                self.arena.case(&arms, otherwise)
+            }
+            ("to_date", [moment])
+                if matches!(self.dialect, Dialect::Snowflake | Dialect::Databricks)
+                    && matches!(self.arena.type_of(*moment), Type::Date | Type::Timestamp) =>
+            {
+                let written = self.arena.sym("date");
+                self.arena.cast(*moment, Type::Date, written, false)
+            }
+            ("trunc", [moment])
+                if self.dialect == Dialect::Redshift && self.arena.type_of(*moment) == Type::Timestamp =>
+            {
+                let written = self.arena.sym("date");
+                self.arena.cast(*moment, Type::Date, written, false)
+            }
             // What overflows fails in the one and is NULL in the other.
             ("safe_divide", [value, by]) if self.dialect == Dialect::BigQuery => {
                 let zero = self.arena.int(0);

@@ -590,6 +590,7 @@ impl<'a> Lowerer<'a> {
         };
         match (spelled, unit) {
             (Some(spelled), _) => {
+                let spelled = functions::interval(&spelled, self.dialect);
                 let sym = self.arena.sym(&spelled);
                 Ok(self.arena.constant(Const::Typed(Type::Interval, sym)))
             }

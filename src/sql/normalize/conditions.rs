@@ -100,6 +100,7 @@ impl Normalizer<'_> {
                 // Integer bounds are written with <=: the literal goes to the right.
                 (Some(_), None) => true,
                 (None, Some(Const::Int(_))) if self.arena.type_of(a).is_int() => false,
+                (None, Some(Const::Typed(Type::Date, _))) if self.arena.type_of(a) == Type::Date => false,
                 _ => true,
             },
             _ => false,

@@ -423,6 +423,7 @@ impl Normalizer<'_> {
             }
         }
         let whole = self.arena.and(&block.filters.clone());
+        let whole = self.arena.condition(whole);
         block.filters.clear();
         self.split(whole, &mut block.filters);
     }

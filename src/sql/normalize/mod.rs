@@ -257,6 +257,8 @@ impl Normalizer<'_> {
 }
 
 #[cfg(test)]
+mod scalar_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod traps;

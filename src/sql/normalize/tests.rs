@@ -626,7 +626,7 @@ fn outputs_without_casts() {
         "select cast(id as integer) as n from t",
     );
     open("select cast(a as integer) as n from t", "select a as n from t");
-    open("select id from t where cast(a as varchar) = '1'", "select id from t where a = 1");
+    open("select id from t where cast(a as varchar) > '1'", "select id from t where a > 1");
 }
 
 #[test]
