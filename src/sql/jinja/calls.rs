@@ -184,7 +184,7 @@ impl Uses {
     }
 
     /// Why the rendered text depends on names whose value is not known: those `opaque` says, a variable without a value, and
-    /// `execute`, which is false unless it is asked for, and true when dbt compiles.
+    /// `execute`, which is true unless asked otherwise, as when dbt compiles.
     pub(super) fn undecided(&self, rendered: &Rendered, opaque: impl Fn(&str) -> bool) -> Vec<String> {
         let unknown = |name: &str| match name {
             "execute" | "graph" | "model" | "adapter" | "run_query" | "load_result" | "run_started_at" => {

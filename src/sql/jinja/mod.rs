@@ -94,7 +94,7 @@ impl Context {
             vars: BTreeMap::new(),
             env: BTreeMap::new(),
             incremental: false,
-            execute: false,
+            execute: true,
             target: target.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             relations: BTreeMap::new(),
         }
@@ -395,7 +395,7 @@ fn run(
     rendered
         .undecided
         .extend(foreign.iter().map(|name| format!("the text depends on what the filter `{name}` does")));
-    let placed = placement::place(&text, context.dialect);
+    let placed = placement::place(&text, source, context.dialect);
     rendered.sql = placed.sql;
     rendered.opaque = placed.opaque;
     rendered.unplaced = placed.unplaced;

@@ -66,7 +66,7 @@ impl<'a> Token<'a> {
 }
 
 /// Splits rendered text. Never fails: what it does not know is a symbol of one character.
-fn tokenize(text: &str, dialect: Dialect) -> Vec<Token<'_>> {
+fn tokenize<'a>(text: &'a str, source: &str, dialect: Dialect) -> Vec<Token<'a>> {
     let backslash =
         matches!(dialect, Dialect::BigQuery | Dialect::Databricks | Dialect::Snowflake | Dialect::Redshift);
     let mut tokens = Vec::new();
@@ -81,7 +81,15 @@ fn tokenize(text: &str, dialect: Dialect) -> Vec<Token<'_>> {
                 continue;
             }
             c if c.is_whitespace() => (run(rest, char::is_whitespace), |t| Token::Space(t)),
-            '-' if rest.starts_with("--") => (rest.find('\n').unwrap_or(rest.len()), |t| Token::Space(t)),
+            '-' if rest.starts_with("--") => {
+                let length = rest.find('\n').unwrap_or(rest.len());
+                if let Some(length) = comment_before_call(&rest[..length], source) {
+                    tokens.extend([Token::Space(&rest[..length]), Token::Space("\n")]);
+                    rest = &rest[length..];
+                    continue;
+                }
+                (length, |t| Token::Space(t))
+            }
             '/' if dialect == Dialect::Snowflake && rest.starts_with("//") => {
                 (rest.find('\n').unwrap_or(rest.len()), |t| Token::Space(t))
             }
@@ -106,6 +114,14 @@ fn tokenize(text: &str, dialect: Dialect) -> Vec<Token<'_>> {
         rest = &rest[length..];
     }
     tokens
+}
+
+/// Length of a comment whose line the template ends before the call, where `{{-` or `-%}` took the end of the line away: what a macro
+/// expands to begins with one of its own as a rule.
+fn comment_before_call(comment: &str, source: &str) -> Option<usize> {
+    let length = comment.find(MARK_START)?;
+    let written = comment[..length].trim_end();
+    source.lines().any(|line| line.trim_end().ends_with(written)).then_some(length)
 }
 
 fn is_word_char(c: char) -> bool {
@@ -183,11 +199,13 @@ struct Level {
     cast: bool,
     /// CASE expressions that are open.
     cases: usize,
+    /// Between `distinct on` and the first item of the select list.
+    distinct_on: bool,
 }
 
 impl Level {
     fn new(clause: Clause, cast: bool) -> Self {
-        Self { clause, cast, cases: 0 }
+        Self { clause, cast, cases: 0, distinct_on: false }
     }
 }
 
@@ -255,9 +273,9 @@ const CLAUSE_WORDS: &[&str] = &[
     "set",
 ];
 
-/// Puts every opaque call of `text` where SQL has a place for it.
-pub(super) fn place(text: &str, dialect: Dialect) -> Placed {
-    let tokens = tokenize(text, dialect);
+/// Puts every opaque call of `text`, which `source` was rendered to, where SQL has a place for it.
+pub(super) fn place(text: &str, source: &str, dialect: Dialect) -> Placed {
+    let tokens = tokenize(text, source, dialect);
     let mut placed = Placed { sql: String::with_capacity(text.len()), ..Placed::default() };
     let mut levels = vec![Level::new(Clause::Start, false)];
     // Whether the last token was a call that was written as a name.
@@ -299,6 +317,9 @@ pub(super) fn place(text: &str, dialect: Dialect) -> Placed {
                     || (level.cast && before[0].is_some_and(|t| t.is_word("as")))
                 {
                     Form::Identifier
+                } else if is_wildcard(before) && next.token.is_some_and(|t| t.is_symbol("(")) {
+                    let except = matches!(dialect, Dialect::BigQuery | Dialect::Databricks);
+                    Form::Exclusion(if except { "except" } else { "exclude" })
                 } else {
                     form(call, level, before, next)
                 };
@@ -315,9 +336,11 @@ pub(super) fn place(text: &str, dialect: Dialect) -> Placed {
                         if !matches!(form, Form::Expansion(_)) {
                             placed.opaque.push(call.to_owned());
                         }
-                        before = [Some(Token::Word("x")), before[0]];
-                        if let (Some(level), Some(clause)) = (levels.last_mut(), form.clause_after()) {
-                            level.clause = clause;
+                        let stands_for = if let Form::Exclusion(word) = form { word } else { "x" };
+                        before = [Some(Token::Word(stands_for)), before[0]];
+                        if let Some(level) = levels.last_mut() {
+                            level.distinct_on = false;
+                            level.clause = form.clause_after().unwrap_or(level.clause);
                         }
                     }
                     None => placed.unplaced.push(call.to_owned()),
@@ -419,6 +442,7 @@ fn step(levels: &mut Vec<Level>, token: Token<'_>, before: [Option<Token<'_>>; 2
         return;
     }
     let Some(level) = levels.last_mut() else { return };
+    level.distinct_on = token.is_word("on") && previous.is_some_and(|t| t.is_word("distinct"));
     let Token::Word(word) = token else { return };
     level.clause = match word.to_ascii_lowercase().as_str() {
         "case" => {
@@ -433,6 +457,7 @@ fn step(levels: &mut Vec<Level>, token: Token<'_>, before: [Option<Token<'_>>; 2
         "select" => Clause::List,
         "from" if level.clause != Clause::Parentheses || previous.is_some() => Clause::From,
         "join" => Clause::From,
+        "on" if level.distinct_on => return,
         "where" | "having" | "qualify" | "on" => Clause::Condition,
         // `order by` and `partition by` inside a window stay there, so that what follows a complete term becomes one more.
         "by" => Clause::List,
@@ -464,6 +489,8 @@ enum Form {
     Where,
     Partition,
     Identifier,
+    /// The keyword between `*` and the names that it leaves out, which packages for several systems write as a macro.
+    Exclusion(&'static str),
     /// The text that dbt itself would put there.
     Expansion(GroupBy),
     Nothing,
@@ -489,6 +516,7 @@ impl Form {
             Self::Where => format!("where {call}"),
             Self::Partition => format!("partition by {call}"),
             Self::Identifier => identifier(call),
+            Self::Exclusion(word) => word.to_owned(),
             Self::Expansion(GroupBy(n)) => {
                 let columns: Vec<String> = (1..=n).map(|i| i.to_string()).collect();
                 format!("group by {}", columns.join(", "))
@@ -589,7 +617,7 @@ fn form(call: &str, level: Level, before: [Option<Token<'_>>; 2], next: Next<'_>
     if previous.is_word("values") {
         return Form::Parenthesised;
     }
-    let completes = completes_term(previous) || is_wildcard(before);
+    let completes = !level.distinct_on && (completes_term(previous) || is_wildcard(before));
     if level.cases > 0 && matches!(level.clause, Clause::List | Clause::Parentheses | Clause::Condition) {
         if previous.is_word("case") && next_is(&["when", "else", "end"])
             || completes && next_is(&["when", "else", "end"])

@@ -114,6 +114,16 @@ fn opaque_calls_go_where_sql_has_a_place_for_them() {
         ),
         ("with a as (select 1) {{ m() }}", "with a as (select 1) select * from m()"),
         ("select t.* {{ m() }} from t", "select t.* , m() from t"),
+        ("select * {{ m() }} (a) from t", "select * exclude (a) from t"),
+        (
+            "select distinct on ({{ m('a') }}) {{ m('a') }} as a, b from t order by {{ m('a') }}",
+            "select distinct on (m('a')) m('a') as a, b from t order by m('a')",
+        ),
+        ("select distinct on (a) b {{ m() }} from t", "select distinct on (a) b , m() from t"),
+        (
+            "{% if execute %}{% set l = run_query('q').columns[0].values() %}{% else %}{% set l = [] %}{% endif %}select 1{% for x in l %}, '{{ x }}'{% endfor %}",
+            "select 1, 'run_query__columns__item__values__each(~q~, ~.columns~, 0, ~.values~, ~.each~)'",
+        ),
         ("select 2 * {{ m() }} from t", "select 2 * m() from t"),
         ("select cast({{ m() }}as {{ n() }}) from t", "select cast(m() as n) from t"),
         ("select * from t where a and{{ m() }}", "select * from t where a and m()"),
@@ -202,6 +212,15 @@ fn a_text_that_depends_on_the_unknown_says_so() {
     ] {
         assert_eq!(render(source, &context()).expect("renders").undecided, [""; 0], "{source}");
     }
+}
+
+#[test]
+fn calls_behind_comments() {
+    // The end of the comment's line is the template's; only a call on the line itself is part of the comment.
+    let text = |source: &str| render(source, &context()).expect("renders").sql;
+    assert_eq!(text("-- all of them\n{%- set x = 1 -%}\n{{ m() }}"), "-- all of them\nselect * from m()");
+    assert_eq!(text("select a --\n{{- m() }}\nfrom t"), "select a --\n, m()\nfrom t");
+    assert_eq!(text("select a -- and {{ m() }}\nfrom t"), "select a -- and m()\nfrom t");
 }
 
 #[test]

@@ -29,6 +29,8 @@ use scope::Scope;
 
 /// The name of the column that stands for all columns of a table whose columns are not known; no identifier is like it.
 pub(crate) const STAR: &str = "\u{1}*";
+/// The call that stands for all fields of a value.
+const FIELDS: &str = "fields of";
 
 /// Queries nested deeper than this are not read.
 const MAX_QUERY_DEPTH: usize = 24;

@@ -1,11 +1,11 @@
 //! Values with parts: lambdas over lists and maps, structs.
 
-use sqlparser::ast::{Expr, Ident, LambdaFunction, OneOrManyWithParens, Query, StructField};
+use sqlparser::ast::{Expr, Ident, LambdaFunction, ObjectName, OneOrManyWithParens, Query, StructField};
 
 use super::super::algebra::{AggCall, Aggregate, Block, ExprId, Source, Sub, Sym};
 use super::super::types::Type;
 use super::scope::{Columns, Entry, Scope};
-use super::{BindFault, Lowerer, Result};
+use super::{BindFault, FIELDS, Lowerer, Result, STAR};
 
 impl<'a> Lowerer<'a> {
     // rule: lambda
@@ -96,6 +96,29 @@ impl<'a> Lowerer<'a> {
         }
         let values: Vec<ExprId> = outputs.iter().map(|(_, e)| *e).collect();
         Ok((self.arena.sym("struct"), self.arena.call(&operator, &values)))
+    }
+
+    // rule: struct-star
+    /// `value.*`: one column that stands for all fields.
+    pub(super) fn fields_of(&mut self, value: ExprId) -> Vec<(Sym, ExprId)> {
+        vec![(self.arena.sym(STAR), self.arena.call(FIELDS, &[value]))]
+    }
+
+    /// `column.*`, where no table is called so.
+    pub(super) fn fields_of_column(&mut self, path: &ObjectName) -> Result<Vec<(Sym, ExprId)>> {
+        let parts: Vec<Ident> = path.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+        let value = match parts.as_slice() {
+            [one] => {
+                let name = self.fold(one);
+                self.resolve(&name, &one.value)
+            }
+            several => self.compound(several),
+        };
+        match value {
+            Ok(value) => Ok(self.fields_of(value)),
+            Err(BindFault::MissingColumn { .. }) => Err(BindFault::MissingTable { name: path.to_string() }),
+            Err(other) => Err(other),
+        }
     }
 
     // rule: structs

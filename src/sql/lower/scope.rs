@@ -4,7 +4,7 @@ use sqlparser::ast::Expr;
 
 use super::super::algebra::{Arena, Const, ExprId, Node, ScanId, Sym};
 use super::rows::RowMaker;
-use super::{BindFault, Dialect, Lowerer, Result, STAR};
+use super::{BindFault, Dialect, FIELDS, Lowerer, Result, STAR};
 
 /// The columns that one item of FROM offers.
 #[derive(Debug, Clone)]
@@ -200,6 +200,10 @@ fn behind_star(arena: &mut Arena, star: ExprId, name: &str) -> Option<ExprId> {
         Node::Guard(marker, inner) => {
             let column = behind_star(arena, inner, name)?;
             Some(arena.guard(marker, column))
+        }
+        Node::Call(call, ref args) if arena.text(call) == FIELDS => {
+            let value = *args.first()?;
+            Some(arena.call(&format!(".{name}"), &[value]))
         }
         _ => None,
     }

@@ -214,14 +214,22 @@ impl<'a> Lowerer<'a> {
                             }
                         }
                     }
-                    let columns = self.star(Some(&qualifier))?;
+                    let columns = match self.star(Some(&qualifier)) {
+                        Err(BindFault::MissingTable { .. }) => self.fields_of_column(name)?,
+                        columns => columns?,
+                    };
+                    outputs.extend(self.star_options(columns, options)?);
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(value), options) => {
+                    let value = self.expr(value)?;
+                    let columns = self.fields_of(value);
                     outputs.extend(self.star_options(columns, options)?);
                 }
                 SelectItem::ExprWithAliases { expr: Expr::Function(function), aliases } => {
                     let names: Vec<String> = aliases.iter().map(|alias| self.fold(alias)).collect();
                     outputs.extend(self.rows_of_several(function, &names)?);
                 }
-                SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. } => {
+                SelectItem::ExprWithAliases { .. } => {
                     return Err(BindFault::unsupported("this item of the select list"));
                 }
             }

@@ -528,3 +528,34 @@ fn asof_joins_take_the_nearest_row() {
     // There it keeps the rows without a match.
     open_in(snow, nearest, &format!("{nearest} where u.x is not null"));
 }
+
+#[test]
+fn all_fields_of_a_struct() {
+    let big = Dialect::BigQuery;
+    let latest = "select r.* from (select array_agg(q order by x desc limit 1)[offset(0)] as r from u as q group by a)";
+    equal_in(
+        big,
+        latest,
+        "with p as (select array_agg(y order by y.x desc limit 1)[offset(0)] as l from u as y group by y.a) select p.l.* from p",
+    );
+    for other in [
+        "select r.* from (select array_agg(q order by x limit 1)[offset(0)] as r from u as q group by a)",
+        "select r.* from (select array_agg(q order by x desc limit 1)[offset(0)] as r from u as q group by id)",
+        "select r from (select array_agg(q order by x desc limit 1)[offset(0)] as r from u as q group by a)",
+        "select * from u qualify row_number() over (partition by a order by x desc) = 1",
+    ] {
+        open_in(big, latest, other);
+    }
+    equal_in(
+        big,
+        &format!("select id from ({latest})"),
+        "select array_agg(q order by x desc limit 1)[offset(0)].id from u as q group by a",
+    );
+    // NULL is another value than a struct of NULLs.
+    open_in(
+        big,
+        "select count(*) as n from (select distinct k from t)",
+        "select count(*) as n from (select distinct t.k.* from t)",
+    );
+    open("select id, k.x from t", "select id, k.* from t");
+}
