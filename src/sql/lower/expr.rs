@@ -1,8 +1,7 @@
 //! Scalar expressions.
 
 use sqlparser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, Subscript, TrimWhereField, UnaryOperator,
-    Value,
+    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr, TrimWhereField, UnaryOperator, Value,
 };
 
 use super::super::algebra::{CmpOp, Const, ExprId, Sub};
@@ -358,36 +357,7 @@ impl<'a> Lowerer<'a> {
                 }
                 Ok(self.arena.call(&name, &args))
             }
-            Expr::CompoundFieldAccess { root, access_chain } => {
-                let mut value = self.expr(root)?;
-                for access in access_chain {
-                    value = match access {
-                        sqlparser::ast::AccessExpr::Dot(Expr::Identifier(ident)) => {
-                            self.arena.call(&format!(".{}", ident.value), &[value])
-                        }
-                        sqlparser::ast::AccessExpr::Subscript(Subscript::Index { index }) => {
-                            let index = self.expr(index)?;
-                            self.arena.call("[]", &[value, index])
-                        }
-                        sqlparser::ast::AccessExpr::Subscript(Subscript::Slice {
-                            lower_bound,
-                            upper_bound,
-                            stride,
-                        }) => {
-                            let bounds = [lower_bound, upper_bound, stride];
-                            let mut args = vec![value];
-                            let mut name = "slice".to_owned();
-                            for bound in bounds {
-                                name.push_str(if bound.is_some() { " x" } else { " -" });
-                                args.extend(bound.iter().map(|e| self.expr(e)).collect::<Result<Vec<_>>>()?);
-                            }
-                            self.arena.call(&name, &args)
-                        }
-                        _ => return Err(BindFault::unsupported("this access to a part of a value")),
-                    };
-                }
-                Ok(value)
-            }
+            Expr::CompoundFieldAccess { root, access_chain } => self.part(root, access_chain),
             Expr::JsonAccess { value, path } => {
                 let inner = self.expr(value)?;
                 Ok(self.arena.call(&format!("json {path}"), &[inner]))

@@ -1,6 +1,8 @@
 //! Values with parts: lambdas over lists and maps, structs.
 
-use sqlparser::ast::{Expr, Ident, LambdaFunction, ObjectName, OneOrManyWithParens, Query, StructField};
+use sqlparser::ast::{
+    AccessExpr, Expr, Ident, LambdaFunction, ObjectName, OneOrManyWithParens, Query, StructField, Subscript,
+};
 
 use super::super::algebra::{AggCall, Aggregate, Block, ExprId, Source, Sub, Sym};
 use super::super::types::Type;
@@ -96,6 +98,52 @@ impl<'a> Lowerer<'a> {
         }
         let values: Vec<ExprId> = outputs.iter().map(|(_, e)| *e).collect();
         Ok((self.arena.sym("struct"), self.arena.call(&operator, &values)))
+    }
+
+    /// `value[i].field`, with any number of steps.
+    pub(super) fn part(&mut self, root: &'a Expr, mut steps: &'a [AccessExpr]) -> Result<ExprId> {
+        let mut value = match (root, steps) {
+            // What has a table's name in front is that table's column, as in `q.l`.
+            (Expr::Identifier(table), [AccessExpr::Dot(Expr::Identifier(column)), rest @ ..])
+                if self.is_relation(table) =>
+            {
+                steps = rest;
+                self.compound(&[table.clone(), column.clone()])?
+            }
+            _ => self.expr(root)?,
+        };
+        for step in steps {
+            value = match step {
+                AccessExpr::Dot(Expr::Identifier(ident)) => {
+                    self.arena.call(&format!(".{}", ident.value), &[value])
+                }
+                AccessExpr::Subscript(Subscript::Index { index }) => {
+                    let index = self.expr(index)?;
+                    self.arena.call("[]", &[value, index])
+                }
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) => {
+                    let bounds = [lower_bound, upper_bound, stride];
+                    let mut args = vec![value];
+                    let mut name = "slice".to_owned();
+                    for bound in bounds {
+                        name.push_str(if bound.is_some() { " x" } else { " -" });
+                        args.extend(bound.iter().map(|e| self.expr(e)).collect::<Result<Vec<_>>>()?);
+                    }
+                    self.arena.call(&name, &args)
+                }
+                AccessExpr::Dot(_) => {
+                    return Err(BindFault::unsupported("this access to a part of a value"));
+                }
+            };
+        }
+        Ok(value)
+    }
+
+    /// Whether a table of the innermost FROM that has tables is called so.
+    fn is_relation(&self, name: &Ident) -> bool {
+        let name = self.fold(name);
+        let scope = self.scopes.iter().rev().find(|scope| !scope.entries.is_empty());
+        scope.is_some_and(|scope| scope.entries.iter().any(|entry| entry.names.last() == Some(&name)))
     }
 
     // rule: struct-star

@@ -532,3 +532,24 @@ pub(super) fn sampled_shares(tokens: &mut Vec<TokenWithSpan>) {
         at += 1;
     }
 }
+
+/// `x.trim()` behind a value: the name of a function that has a syntax of its own elsewhere is a plain name there.
+pub(super) fn chained_calls(tokens: &mut [TokenWithSpan]) {
+    for at in 2..tokens.len().saturating_sub(1) {
+        let behind_value = is(tokens, at - 1, &Token::Period)
+            && matches!(
+                tokens[at - 2].token,
+                Token::RParen | Token::RBracket | Token::SingleQuotedString(_) | Token::Word(_)
+            );
+        if behind_value
+            && is(tokens, at + 1, &Token::LParen)
+            && let Token::Word(word) = &mut tokens[at].token
+            && matches!(
+                word.keyword,
+                Keyword::TRIM | Keyword::SUBSTRING | Keyword::CEIL | Keyword::FLOOR | Keyword::POSITION
+            )
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+}

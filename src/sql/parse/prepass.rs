@@ -116,6 +116,7 @@ const DUCKDB_THEN: &[Pass] = &[
     (&["map"], structured_types),
     (&["reservoir"], |tokens| reservoir(tokens)),
     (&["nulls"], |tokens| null_treatment(tokens)),
+    (&["trim", "substring", "ceil", "floor", "position"], |tokens| duckdb::chained_calls(tokens)),
 ];
 const NULL_TESTS: &[&str] = &["isnull", "notnull"];
 
