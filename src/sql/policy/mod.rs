@@ -114,7 +114,7 @@ impl Policy {
             Ok(rendered) => {
                 found.extend(self.rendered(&rendered));
                 let uses_incremental = rendered.uses_incremental;
-                for (incremental, execute) in [(false, true), (true, false), (true, true)] {
+                for (incremental, execute) in [(false, false), (true, false), (true, true)] {
                     (context.incremental, context.execute) = (incremental, execute);
                     if (uses_incremental || !incremental)
                         && let Ok(rendered) = render(source, &context)

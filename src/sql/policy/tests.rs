@@ -139,7 +139,9 @@ fn attacks_are_refused() {
         // what only one branch holds, or only a name that is put together
         ("{% if execute %}select * from read_csv('x'){% endif %}select 1", "file_function"),
         ("{% if project_name == 'a' %}select * from read_csv('x'){% endif %}select 1", "file_function"),
+        ("{% if not execute %}select * from read_csv('x'){% endif %}select 1", "file_function"),
         ("select * from {{ 'read_' ~ 'csv' if execute else 'unnest' }}('x')", "file_function"),
+        ("select * from {{ 'unnest' if execute else 'read_' ~ 'csv' }}('x')", "file_function"),
         ("{{ \"(select max(x) from read_csv('x'))\" if a is defined else 'x' }}", "file_function"),
         ("{% if is_incremental() and execute %}select * from {{ 'glob' }}('x'){% endif %}", "file_function"),
         // names that are not written in the usual way
