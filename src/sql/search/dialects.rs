@@ -35,3 +35,48 @@ pub(super) fn schema(schema: &Schema, dialect: Dialect) -> Schema {
     }
     schema
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::parse::parse_query;
+
+    #[track_caller]
+    fn is_spelled(dialect: Dialect, expression: &str, spelling: &str) {
+        let tables: Schema = serde_json::from_str(
+            r#"{"tables": {"t": {"columns": {
+                "a": {"type": "BIGINT"}, "b": {"type": "BIGINT"}, "m": {"type": "DECIMAL(18,2)"}, "n": {"type": ""}}}}}"#,
+        )
+        .unwrap();
+        let query = parse_query(&format!("select {expression} as v from t"), dialect).unwrap();
+        let found = spelled(&query, &tables, dialect);
+        assert!(
+            found.as_ref().is_ok_and(|sql| sql.contains(spelling)),
+            "{dialect:?} {expression}: {found:?}"
+        );
+    }
+
+    #[test]
+    fn averages_have_the_digits_of_their_dialect() {
+        is_spelled(Dialect::Snowflake, "avg(a)", "round(avg(");
+        is_spelled(Dialect::Snowflake, "avg(a)", ", 6)");
+        is_spelled(Dialect::Snowflake, "avg(m) over (partition by b)", ", 8)");
+        is_spelled(Dialect::Redshift, "avg(a)", "CAST(trunc(avg(");
+        is_spelled(Dialect::Postgres, "avg(a)", "avg(");
+        let unknown = parse_query("select avg(n) as v from t", Dialect::Redshift).unwrap();
+        let tables: Schema =
+            serde_json::from_str(r#"{"tables": {"t": {"columns": {"n": {"type": ""}}}}}"#).unwrap();
+        assert!(spelled(&unknown, &tables, Dialect::Redshift).is_err());
+    }
+
+    #[test]
+    fn what_is_divided_by_zero_is_zero_in_div0() {
+        is_spelled(Dialect::Snowflake, "div0(a, b)", "= 0 THEN CASE WHEN");
+    }
+
+    #[test]
+    fn decimals_that_are_written_down_are_floats_in_bigquery() {
+        is_spelled(Dialect::BigQuery, "a * 0.1", "CAST((0.1) AS DOUBLE)");
+        is_spelled(Dialect::Snowflake, "a * 0.1", "(0.1)");
+    }
+}
