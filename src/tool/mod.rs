@@ -6,6 +6,7 @@ pub mod duckdb;
 pub mod environment;
 pub mod executor;
 pub mod git;
+mod left;
 pub mod lint;
 pub mod process;
 pub mod progress;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::dbt::{End, Finished, Job};
+use super::left;
 use super::process::{Limits, Program};
 use super::sandbox::Access;
 
@@ -55,7 +56,9 @@ impl RustDbt {
                 write: vec![job.write.clone()],
                 ..Access::default()
             });
-        match program.run(&limits).await {
+        let ended = program.run(&limits).await;
+        left::disarm(std::slice::from_ref(&job.write)).await;
+        match ended {
             Err(error) => Ended {
                 end: End::NotStarted(format!("{}: {error}", self.binary.display())),
                 log: String::new(),

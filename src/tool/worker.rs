@@ -15,6 +15,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::Semaphore;
 
 use super::again::Again;
+use super::left;
 use super::process::{KillReason, Limits, Program, Running};
 use super::sandbox::{self, Access};
 
@@ -207,6 +208,7 @@ impl Workers {
                 Err(why) => End::NotStarted(why),
                 Ok(mut worker) => {
                     let (end, is_usable) = worker.ask(line, wall).await;
+                    left::disarm(write).await;
                     if is_usable {
                         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
                     }

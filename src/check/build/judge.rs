@@ -6,6 +6,7 @@ use std::path::Path;
 use super::classify::{Failure, FailureClass, Gate, of_model, of_test_error};
 use super::engine::{Call, CallEnd};
 use super::template::read;
+use super::workspace::is_inside;
 use super::{BuildReport, BuildRequest, Step, TestOutcome};
 use crate::check::outcome::Outcome;
 use crate::dbt::artifacts::{Manifest, Node, RunResult, RunResults, Status};
@@ -35,8 +36,7 @@ impl Results {
         let mut compiled = BTreeMap::new();
         for node in manifest.iter().flat_map(|manifest| manifest.nodes.values()) {
             if matches!(node.resource_type.as_str(), "model" | "test")
-                && let Some(path) = &node.compiled_path
-                && let Ok(text) = fs_err::read_to_string(project.join(path))
+                && let Some(text) = node.compiled_path.as_ref().and_then(|path| text_at(project, path))
             {
                 compiled.insert(node.unique_id.clone(), text);
             }
@@ -161,6 +161,13 @@ pub(super) fn of_results(
         report.tests = Step::failed(Failure::new(FailureClass::Infra, why), 0.0);
     }
     report
+}
+
+/// A compiled text. A job that turned could name any file there.
+pub(super) fn text_at(project: &Path, path: &str) -> Option<String> {
+    let path = Path::new(path);
+    let path = path.strip_prefix(project).unwrap_or(path);
+    is_inside(path).then(|| fs_err::read_to_string(project.join(path)).ok())?
 }
 
 /// How far a call came that did not end well, from the nodes that it had started.

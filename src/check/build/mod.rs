@@ -140,8 +140,7 @@ impl Builder {
         engines: &Engines,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Self, Diagnostic> {
-        let work =
-            WorkRoot::create(root).map_err(|error| Diagnostic::new("E_WORKSPACE", error.to_string()))?;
+        let work = WorkRoot::create(root).map_err(|error| template::no_workspace(&error))?;
         let engines = engines.clone();
         let template = Template::prepare(root, &project, &engines, progress).await?;
         let duckdb = Duckdb::new(&engines.duckdb, engines.workers);

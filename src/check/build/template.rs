@@ -58,9 +58,7 @@ impl Template {
         engines: &Engines,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Self, Diagnostic> {
-        let fault = |error: io::Error| {
-            Diagnostic::new("E_WORKSPACE", error.to_string()).hint("check that `.assay` can be written")
-        };
+        let fault = |error: io::Error| no_workspace(&error);
         let profile = profile(project, &engines.authority.engine, &engines.limits, true);
         let made_with = [&profile, engines.name(), &engines.authority.version];
         let key = key(project, made_with).map_err(fault)?;
@@ -163,9 +161,16 @@ pub(super) fn profile(project: &Project, engine: &Engine, limits: &BuildLimits, 
     )
 }
 
+const AS_IT_IS: &str = "the project must build without any candidate";
+
+/// `.assay` cannot be used.
+pub(super) fn no_workspace(error: &io::Error) -> Diagnostic {
+    Diagnostic::new("E_WORKSPACE", error.to_string()).hint("check that `.assay` can be written")
+}
+
 async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) -> Result<Summary, Diagnostic> {
     let (engine, limits) = (&engines.authority.engine, &engines.limits);
-    let fault = |error: io::Error| Diagnostic::new("E_WORKSPACE", error.to_string());
+    let fault = |error: io::Error| no_workspace(&error);
     let place = || Place::file(project.root.join("dbt_project.yml"));
     let work = dir.join("project");
     copy_tree(&project.root, &work, &is_left_out).map_err(fault)?;
@@ -199,7 +204,7 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
                 ),
             )
             .at(place())
-            .hint("the project must build without any candidate"));
+            .hint(AS_IT_IS));
         }
         for result in outcome.results.results {
             let text = super::classify::shorten(&crate::dbt::artifacts::plain(&result.message));
@@ -229,14 +234,18 @@ async fn make(dir: &Path, project: &Project, engines: &Engines, locked: &str) ->
         cpu: limits.wall * 4,
     };
     if let Some(failure) = engine.call_again(&call).await.failure(&call) {
-        return Err(Diagnostic::new("E_PROJECT_BUILD", failure.message).at(place()));
+        return Err(Diagnostic::new("E_PROJECT_BUILD", failure.message).at(place()).hint(AS_IT_IS));
     }
-    let manifest = read(&work.join("target/manifest.json"), Manifest::parse)
-        .ok_or_else(|| Diagnostic::new("E_PROJECT_BUILD", "dbt wrote no manifest").at(place()))?;
+    let manifest = read(&work.join("target/manifest.json"), Manifest::parse).ok_or_else(|| {
+        Diagnostic::new("E_PROJECT_BUILD", "dbt wrote no manifest").at(place()).hint(AS_IT_IS)
+    })?;
     summarise(&mut summary, &manifest);
     describe(&mut summary, engines, &work.join(DATABASE)).await.map_err(|error| {
         Diagnostic::new("E_PROJECT_BUILD", format!("the prepared database cannot be read: {error}"))
             .at(place())
+            .hint(
+                "dbt's adapter and the `duckdb` command must be able to read the same files: `assay doctor`",
+            )
     })?;
     keep_only_what_candidates_need(&work).map_err(fault)?;
     Ok(summary)

@@ -1,5 +1,6 @@
 //! The policy over SQL.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, Ident, ObjectName, Query, Spanned, TableFactor, Value, Visit, Visitor};
@@ -13,6 +14,7 @@ use super::{Policy, Violation};
 use crate::sql::Dialect;
 use crate::sql::jinja::Rendered;
 use crate::sql::parse::{ParseFault, parse, tokens};
+use crate::sql::relations::relations;
 
 /// Statements that act, by first word; only the first word of a text that is no query is looked up.
 const STATEMENTS: &[&str] = &[
@@ -74,7 +76,7 @@ const STATEMENTS: &[&str] = &[
 pub(super) fn check(policy: &Policy, rendered: &Rendered) -> Vec<Violation> {
     let mut found = tokens_only(&rendered.sql, policy.dialect, &rendered.opaque);
     match parse(&rendered.sql, policy.dialect) {
-        Ok(parsed) => found.extend(relations(&parsed.query, rendered)),
+        Ok(parsed) => found.extend(of_tree(policy, &parsed.query, rendered)),
         Err(ParseFault::TooLarge(message)) => found.push(Violation::new("sql_limit", message, (1, 0))),
         Err(ParseFault::NotAQuery(what)) if !found.iter().any(|v| v.class == "not_a_query") => {
             found.push(Violation::new("not_a_query", format!("{what} is no query"), (1, 0)));
@@ -244,9 +246,9 @@ fn from_of_a_function(tokens: &[&TokenWithSpan], from: usize) -> bool {
     false
 }
 
-/// The first function that a text calls and a model may not: Jinja can put the text into SQL.
+/// The first function that a text calls to read a file: Jinja can put the text into SQL. The names of others are words too.
 pub(super) fn called_in(text: &str) -> Option<(&'static str, String)> {
-    let first = loose(text).into_iter().next()?;
+    let first = loose(text).into_iter().find(|violation| violation.class == "file_function")?;
     Some((first.class, format!("a text in Jinja {}", first.message)))
 }
 
@@ -284,14 +286,18 @@ fn denied(function: &str) -> Option<&'static str> {
 }
 
 /// What relations and expressions of a parsed query show.
-fn relations(query: &Query, rendered: &Rendered) -> Vec<Violation> {
-    let mut visitor = Relations { rendered, found: Vec::new() };
+fn of_tree(policy: &Policy, query: &Query, rendered: &Rendered) -> Vec<Violation> {
+    let outside = relations(query, policy.dialect).into_iter().map(|relation| relation.name).collect();
+    let mut visitor = Relations { model: &policy.model, rendered, outside, found: Vec::new() };
     let _ = query.visit(&mut visitor);
     visitor.found
 }
 
 struct Relations<'a> {
+    model: &'a str,
     rendered: &'a Rendered,
+    /// What is read from outside the query: no CTE.
+    outside: BTreeSet<String>,
     found: Vec<Violation>,
 }
 
@@ -299,7 +305,8 @@ impl Relations<'_> {
     fn table(&mut self, name: &ObjectName) {
         let parts: Vec<&Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
         let plain = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
-        if self.rendered.relations.contains(&plain) {
+        let is_own = parts.last().is_some_and(|last| last.value.eq_ignore_ascii_case(self.model));
+        if is_own || self.rendered.relations.contains(&plain) || !self.outside.contains(&plain) {
             return;
         }
         let at = place(name.span());

@@ -35,6 +35,8 @@ fn ordinary_models_pass() {
         "{% if false %}{{ exceptions.raise_compiler_error('use read_csv(x)') }}{% endif %}select 1 as show, (describe) as d",
         "{{ config(description='see read_csv(x)', meta={'a': 'version(2)'}) }}select 1",
         "\u{feff}select 1",
+        "with temp as (select * from {{ ref('t') }}), pg_orders as (select * from temp) select * from pg_orders",
+        "{% set kinds = ['Version (old)', 'Query (SQL)'] %}select * from {{ ref('t') }} where kind in ('{{ kinds | join(\"', '\") }}')",
     ] {
         assert_eq!(classes(sql), [""; 0], "{sql}");
     }
@@ -61,6 +63,10 @@ fn attacks_are_refused() {
         ("select * from duckdb_settings", "system_relation"),
         ("select * from pragma_database_list", "system_relation"),
         ("select * from information_schema.tables", "system_relation"),
+        (
+            "with a as (with sqlite_master as (select 1) select * from sqlite_master) select * from sqlite_master",
+            "system_relation",
+        ),
         ("select * from sqlite_master", "system_relation"),
         ("select @@version from {{ ref('t') }}", "system_function"),
         // files and network

@@ -14,7 +14,7 @@ use super::super::engine::{Call, CallEnd};
 use super::super::engines::{Dbt, Engines};
 use super::super::template::{Template, read};
 use super::super::workspace::{WorkRoot, copy_tree};
-use super::super::{BuildRequest, Project, test_path, write_new};
+use super::super::{BuildRequest, Project, judge, test_path, write_new};
 use crate::dbt::artifacts::{Manifest, Node, Status};
 use crate::dbt::yaml;
 use crate::tool::worker::End;
@@ -368,7 +368,7 @@ impl Placed {
     }
 
     fn text_of(&self, node: &Node, mark: &str, directory: &Path) -> Option<String> {
-        let text = fs_err::read_to_string(directory.join(node.compiled_path.as_ref()?)).ok()?;
+        let text = judge::text_at(directory, node.compiled_path.as_ref()?)?;
         let text = text.replace(&self.token, "");
         (!text.trim().is_empty() && !text.contains(mark)).then_some(text)
     }
