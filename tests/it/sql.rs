@@ -6,6 +6,7 @@
 mod chains;
 mod edits;
 mod families;
+mod group_families;
 mod pairs;
 
 use std::io::Write as _;

@@ -22,12 +22,30 @@ impl Arena {
         call.partition = partition.into_boxed_slice();
         call.order = order.into_boxed_slice();
         call.call = self.tidy_call(call.call);
+        if !call.ignore_nulls {
+            self.reach_of_one_end(&mut call);
+        }
         call.frame = call.frame.map(|frame| self.tidy_frame(frame, &call.order));
         let whole = call.frame.is_some_and(|f| f.start == FrameBound::Start && f.end == FrameBound::End);
         if whole && matches!(self.text(call.call.func), "count" | "sum" | "min" | "max" | "avg") {
             call.order = Box::new([]);
         }
         self.intern(Node::Window(call))
+    }
+
+    /// The first row of a frame that begins with the partition does not depend on where behind the row it ends; nor does the
+    /// last the other way round.
+    fn reach_of_one_end(&self, call: &mut WindowCall) {
+        let Some(frame) = &mut call.frame else { return };
+        match self.text(call.call.func) {
+            "first_value" if frame.start == FrameBound::Start && frame.end == FrameBound::Current => {
+                frame.end = FrameBound::End;
+            }
+            "last_value" if frame.end == FrameBound::End && frame.start == FrameBound::Current => {
+                frame.start = FrameBound::Start;
+            }
+            _ => {}
+        }
     }
 
     /// Without ORDER BY all rows are peers: a RANGE up to the current row is the whole partition. Units do not matter

@@ -244,6 +244,21 @@ impl Arena {
                 }
             }
         }
+        // COALESCE(NULLIF(n, 0), 0) is COALESCE(n, 0).
+        if let [first, second] = *flat.as_slice()
+            && let Node::Case(arms, otherwise) = self.node(first).clone()
+            && let [(condition, result)] = *arms
+            && matches!(self.as_const(second), Some(Const::Int(_)))
+        {
+            let (op, value) = match (self.is_null_const(result), self.is_null_const(otherwise)) {
+                (true, false) => (CmpOp::Eq, otherwise),
+                _ => (CmpOp::Ne, result),
+            };
+            let other = self.is_null_const(result) || self.is_null_const(otherwise);
+            if other && self.type_of(value).is_int() && condition == self.cmp(op, value, second) {
+                flat[0] = value;
+            }
+        }
         let certain = |arena: &Self, e: ExprId| {
             arena.two_valued(e) || arena.as_const(e).is_some_and(|v| !matches!(v, Const::Raw(_)))
         };

@@ -70,12 +70,15 @@ impl Normalizer<'_> {
             }
             self.reduce_keys(&mut aggregate);
             self.counts(&mut aggregate, &extended);
+            self.sums_of_one(&mut aggregate);
+            self.sums_or_zero(&mut aggregate, &extended);
             if self.below_left_join(&mut aggregate, block) {
                 return;
             }
             self.pull_up(&mut aggregate, block);
         }
         if aggregate.scalar {
+            self.sums_of_one(&mut aggregate);
             self.shared_filter(&mut aggregate);
         }
         self.distinct_arguments(&mut aggregate);
@@ -374,7 +377,7 @@ impl Normalizer<'_> {
     }
 
     /// What an aggregate gives over one row.
-    fn of_one_row(&mut self, e: ExprId) -> Option<ExprId> {
+    pub(super) fn of_one_row(&mut self, e: ExprId) -> Option<ExprId> {
         let Node::Agg(call) = self.arena.node(e).clone() else { return None };
         let null = self.arena.null();
         let value = match (self.arena.text(call.func), &*call.args) {
@@ -400,7 +403,7 @@ impl Normalizer<'_> {
         match (self.arena.type_of(sum), self.arena.type_of(arg)) {
             (Type::Int(_), Type::Int(_)) => true,
             (Type::Decimal(_, a), Type::Decimal(_, b)) => a == b,
-            (a, b) => a == b && a == Type::Float(64),
+            (a, b) => a == b && a == Type::Float(64) || self.arena.is_null_const(arg),
         }
     }
 
@@ -618,7 +621,14 @@ impl Normalizer<'_> {
                 merged.push((*col, self.arena.aggregate(call)));
                 continue;
             }
-            let Node::Col(read) = *self.arena.node(arg) else { return };
+            let (read, or_zero) = match self.arena.node(arg) {
+                Node::Col(read) => (*read, false),
+                Node::Coalesce(list) => match (self.arena.node(list[0]), self.arena.as_const(list[1])) {
+                    (Node::Col(read), Some(Const::Int(0))) if list.len() == 2 => (*read, true),
+                    _ => return,
+                },
+                _ => return,
+            };
             let Some((_, below)) = inner.aggs.iter().find(|(other, _)| *other == read) else { return };
             let Node::Agg(below_call) = self.arena.node(*below).clone() else { return };
             let below_name = self.arena.text(below_call.func);
@@ -631,10 +641,11 @@ impl Normalizer<'_> {
                 ("min", "min") | ("max", "max") => true,
                 _ => false,
             };
-            if !continues {
+            if !continues || or_zero && (below_name, name.as_str()) != ("sum", "sum") {
                 return;
             }
-            merged.push((*col, *below));
+            let below = if or_zero { self.each_or_zero(below_call, &inner.input) } else { *below };
+            merged.push((*col, below));
         }
         // COUNT(x) over distinct (k, x): the argument was turned into a filter.
         let keys: Vec<(Col, ExprId)> =

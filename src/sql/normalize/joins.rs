@@ -20,8 +20,11 @@ impl Normalizer<'_> {
         self.referenced(block, above, set);
         if set {
             self.folded(block, above);
+            self.grouped_partitions(block, above);
         }
         self.merge_aggregates(block);
+        self.kept_groups(block);
+        self.greatest_rows(block);
         self.numbered(block, above);
     }
 

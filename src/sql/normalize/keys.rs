@@ -111,8 +111,21 @@ impl Normalizer<'_> {
                         }
                     }
                 }
-                let matches = Rows { filters: &outer.on, equal: &[], ..Rows::from(&outer.right) };
-                if self.closure(matches, &mut inside, facts) {
+                // Inside, what the block offers is as given as what encloses it: only what is known of it may be read.
+                let (on, unknown): (Vec<ExprId>, Vec<ExprId>) = outer
+                    .on
+                    .iter()
+                    .partition(|e| beside(self.arena.columns_of(**e), &right).is_subset(known));
+                // Where it is not known whether there is a match, a column that every match has tells.
+                let mut used = Vec::new();
+                let told = unknown.is_empty()
+                    || known.contains(outer.marker)
+                    || right
+                        .iter()
+                        .any(|col| known.contains(col) && self.in_every_match(outer, col, &mut used));
+                let matches = Rows { filters: &on, equal: &[], ..Rows::from(&outer.right) };
+                if told && self.closure(matches, &mut inside, &mut used) {
+                    facts.extend(used);
                     *done = true;
                     known.extend(&right);
                     known.insert(outer.marker);
@@ -125,6 +138,26 @@ impl Normalizer<'_> {
             }
         }
         (sources, outers)
+    }
+
+    /// Whether the column is not NULL where the outer join finds a match.
+    fn in_every_match(&self, outer: &Outer, col: Col, facts: &mut Vec<usize>) -> bool {
+        let matches = Rows { filters: &outer.on, equal: &[], ..Rows::from(&outer.right) };
+        if self.bound(matches, col) {
+            return true;
+        }
+        // A column of a further outer join inside is NULL where that finds none.
+        let plain = |source: &Source| {
+            let mut offered = ColSet::default();
+            self.arena.visible_source(source, &mut offered);
+            offered.contains(col)
+        };
+        let info = self.arena.col(col);
+        let present = !info.nullable && outer.right.sources.iter().any(plain);
+        if present {
+            facts.extend(info.fact);
+        }
+        present
     }
 
     fn close_equalities(&self, rows: Rows<'_>, own: &ColSet, known: &mut ColSet) {

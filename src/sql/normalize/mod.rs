@@ -9,14 +9,17 @@ mod averages;
 mod conditions;
 mod filters;
 mod group_joins;
+mod groups_kept;
 mod joins;
 mod keys;
 mod limits;
 mod merge;
+mod mirror;
 mod prune;
 mod reads;
 mod sources;
 mod subqueries;
+mod sums;
 mod ties;
 
 pub(super) use ties::{open_choices, takes_one};
@@ -256,6 +259,8 @@ impl Normalizer<'_> {
     }
 }
 
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod scalar_tests;
 #[cfg(test)]

@@ -55,6 +55,11 @@ impl Normalizer<'_> {
         self.attach(&mut window.input, &mut exprs);
         let mut kept: Vec<(super::super::algebra::Col, ExprId)> = Vec::with_capacity(exprs.len());
         for ((col, _), e) in window.funcs.iter().zip(exprs) {
+            if let Some(value) = self.alone_in_partition(&window.input, e) {
+                self.replace(*col, value);
+                continue;
+            }
+            let e = self.mirrored(&window.input, e);
             let e = self.total_order(&window.input, e);
             match kept.iter().find(|(_, other)| *other == e) {
                 Some((same, _)) => {

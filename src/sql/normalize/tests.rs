@@ -29,12 +29,12 @@ fn proved(a: &str, b: &str) -> bool {
 }
 
 #[track_caller]
-fn equal(a: &str, b: &str) {
+pub(super) fn equal(a: &str, b: &str) {
     assert!(proved(a, b), "not proved equal:\n{a}\n{b}");
 }
 
 #[track_caller]
-fn open(a: &str, b: &str) {
+pub(super) fn open(a: &str, b: &str) {
     assert!(!proved(a, b), "proved equal, but they differ:\n{a}\n{b}");
 }
 

@@ -3,6 +3,7 @@
 
 use assay::stats::rng::SplitMix64;
 
+use super::group_families::GROUP_FAMILIES;
 use super::pairs::Pair;
 
 /// A template with `{name}` holes, the same for all members of a family.
@@ -615,7 +616,8 @@ const CONTEXTS: [&str; 14] = [
 
 /// A pair of a random family; the schema is the caller's.
 pub(super) fn random(rng: &mut SplitMix64, schema: String) -> Pair {
-    let (family, members) = FAMILIES[rng.below(FAMILIES.len())];
+    let families = FAMILIES.iter().chain(&GROUP_FAMILIES);
+    let Some((family, members)) = families.clone().nth(rng.below(families.count())) else { unreachable!() };
     let pick = |rng: &mut SplitMix64, from: &[&str]| from[rng.below(from.len())].to_owned();
     let whole = ["id", "a", "b"];
     let any = ["id", "a", "b", "s", "d"];
