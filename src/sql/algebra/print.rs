@@ -207,6 +207,10 @@ impl Printer<'_> {
                 format!("SELECT {} {}", Self::select(&items), self.rows(&window.input)?)
             }
             Source::Union(union) => {
+                // One branch is left where the others, which are empty, decide the types.
+                if union.branches.len() == 1 {
+                    return Err("a union of one branch".to_owned());
+                }
                 let branches = union
                     .branches
                     .iter()
