@@ -425,6 +425,12 @@ impl Substitution {
         self.memo.clear();
     }
 
+    /// Forgets the replacements of whole subexpressions that read one of the columns.
+    pub fn forget_exprs(&mut self, arena: &Arena, cols: &ColSet) {
+        self.exprs.retain(|from, _| !arena.columns_of(*from).intersects(cols));
+        self.memo.clear();
+    }
+
     /// Whether there is nothing to replace.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty() && self.exprs.is_empty()

@@ -183,6 +183,9 @@ impl Normalizer<'_> {
     }
 
     fn outer(&mut self, mut outer: Outer, block: &mut Block, inside: &ColSet, set: bool) {
+        // Where the match is looked for, a test for NULL does not ask whether there is one.
+        let tested = self.all_columns(&outer.right);
+        self.subst.forget_exprs(self.arena, &tested);
         let mark = self.subst.len();
         let mut own = self.open_right(&mut outer.right);
         outer.on.append(&mut own);
