@@ -133,6 +133,15 @@ impl Normalizer<'_> {
             // Above, the group key stands for the class: see the classes of the block.
             for col in &class {
                 self.subst.remove(*col);
+                self.arena.derived.remove(*col);
+            }
+            // The equality, which rejected NULL, is above now.
+            self.arena.derived.remove(*key);
+            let of_column = *self.arena.col(*other);
+            let info = self.arena.col_mut(*key);
+            info.nullable |= of_column.nullable;
+            if !info.nullable {
+                info.fact = info.fact.or(of_column.fact);
             }
             let mut above = vec![*key];
             above.extend(outer);

@@ -117,7 +117,7 @@ impl Normalizer<'_> {
         // What dissolves into this block is in normal form already: what was learnt from its conditions must not be applied
         // to them.
         let conditions = std::mem::take(&mut block.filters);
-        // Its outer joins come before those of the block, which may read their columns.
+        // So are its outer joins, which come before those of the block: these may read their columns.
         let outers = std::mem::take(&mut block.outers);
         for source in std::mem::take(&mut block.sources) {
             self.source(source, block, &inside, set);
@@ -130,8 +130,7 @@ impl Normalizer<'_> {
                 }
             }
         }
-        let dissolved = std::mem::take(&mut block.outers);
-        for outer in dissolved.into_iter().chain(outers) {
+        for outer in outers {
             self.outer(outer, block, &inside, set);
         }
         for e in conditions {
@@ -258,6 +257,7 @@ impl Normalizer<'_> {
                 conditions.push(self.arena.cmp(super::algebra::CmpOp::Eq, a, b));
             }
         }
+        self.forget_tested(&conditions);
         conditions
     }
 }
