@@ -1,13 +1,14 @@
 //! Queries that leave it open which of equal rows they return: a LIMIT whose order ties, a `row_number` over groups.
 //!
-//! Another order of the input rows shows most of that, but not what is grouped first: DuckDB returns groups in an order
-//! of its own. So each query also runs with its ties broken one way and the other.
+//! Another order of the input rows shows most of that, but not what is grouped or joined first: DuckDB returns groups and
+//! matches in an order of its own. So each query also runs with its ties broken one way and the other.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Distinct, Expr, Function, GroupByExpr, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, OrderBySort,
-    Query, Select, SelectItem, SetExpr, Value, Visit, VisitMut, Visitor, VisitorMut, WindowType,
+    Query, Select, SelectItem, SetExpr, Value, Visit, VisitMut, Visitor, VisitorMut, WindowFrameUnits,
+    WindowType,
 };
 
 /// The query with its ties broken upwards and downwards; `None` where there is nothing to break.
@@ -84,7 +85,9 @@ struct Breaker {
 
 impl Breaker {
     fn by(&self, expr: Expr) -> OrderByExpr {
-        let options = OrderByOptions { sort: Some(self.sort.clone()), nulls_first: None };
+        // DuckDB puts NULLs last both ways.
+        let nulls_first = (self.sort == OrderBySort::Desc).then_some(true);
+        let options = OrderByOptions { sort: Some(self.sort.clone()), nulls_first };
         OrderByExpr { expr, options, with_fill: None }
     }
 
@@ -152,11 +155,13 @@ impl VisitorMut for Breaker {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let groups = grouped_by(select);
-        if groups.is_empty() {
+        // What is alike in all that the query reads of a row is alike in the result, whichever comes first.
+        let keys = if groups.is_empty() { Columns::of(select) } else { groups };
+        if keys.is_empty() {
             return ControlFlow::Continue(());
         }
-        let last: Vec<OrderByExpr> = groups.into_iter().map(|expr| self.by(expr)).collect();
-        let mut windows = Windows { last, changed: false };
+        let last: Vec<OrderByExpr> = keys.into_iter().map(|expr| self.by(expr)).collect();
+        let mut windows = Windows { last, depth: 0, changed: false };
         for item in &mut select.projection {
             let _ = VisitMut::visit(item, &mut windows);
         }
@@ -166,9 +171,70 @@ impl VisitorMut for Breaker {
     }
 }
 
+/// The columns that a SELECT without grouping reads, outside of its subqueries.
+#[derive(Default)]
+struct Columns {
+    found: Vec<Expr>,
+    depth: usize,
+    aggregates: bool,
+}
+
+impl Columns {
+    fn of(select: &Select) -> Vec<Expr> {
+        let mut columns = Self::default();
+        let _ = Visit::visit(&select.projection, &mut columns);
+        let _ = Visit::visit(&select.selection, &mut columns);
+        let _ = Visit::visit(&select.qualify, &mut columns);
+        let _ = Visit::visit(&select.from, &mut columns);
+        if columns.aggregates {
+            return Vec::new();
+        }
+        let is_alias = |expr: &Expr| {
+            matches!(expr, Expr::Identifier(name) if select.projection.iter().any(|item| {
+                matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias.value.eq_ignore_ascii_case(&name.value))
+            }))
+        };
+        columns.found.retain(|expr| !is_alias(expr));
+        columns.found
+    }
+}
+
+impl Visitor for Columns {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) if !self.found.contains(expr) => {
+                self.found.push(expr.clone());
+            }
+            Expr::Function(function) if function.over.is_none() => {
+                let name = function.name.to_string().to_ascii_lowercase();
+                self.aggregates |= crate::sql::functions::aggregate(&name);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Adds to the order of window functions that number rows.
 struct Windows {
     last: Vec<OrderByExpr>,
+    /// Subqueries around what is visited: their windows number other rows.
+    depth: usize,
     changed: bool,
 }
 
@@ -176,7 +242,11 @@ impl Windows {
     fn add(&mut self, function: &mut Function) {
         let name = function.name.to_string().to_ascii_lowercase();
         let numbers = matches!(name.as_str(), "row_number" | "lag" | "lead" | "first_value" | "ntile");
-        if numbers && let Some(WindowType::WindowSpec(window)) = &mut function.over {
+        let Some(WindowType::WindowSpec(window)) = &mut function.over else { return };
+        // A frame of RANGE or GROUPS takes rows with equal keys together.
+        let counts_rows =
+            window.window_frame.as_ref().is_some_and(|frame| frame.units == WindowFrameUnits::Rows);
+        if numbers || counts_rows {
             window.order_by.extend(self.last.clone());
             self.changed = true;
         }
@@ -186,8 +256,20 @@ impl Windows {
 impl VisitorMut for Windows {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr {
+        if self.depth == 0
+            && let Expr::Function(function) = expr
+        {
             self.add(function);
         }
         ControlFlow::Continue(())
@@ -209,9 +291,22 @@ mod tests {
         let [up, down] = broken(&query("select s, count(*) from t group by s order by 2 desc limit 1"))
             .expect("has a limit");
         assert!(up.ends_with("ORDER BY 2 DESC, 1 ASC, 2 ASC LIMIT 1"), "{up}");
-        assert!(down.ends_with("ORDER BY 2 DESC, 1 DESC, 2 DESC LIMIT 1"), "{down}");
+        assert!(down.ends_with("ORDER BY 2 DESC, 1 DESC NULLS FIRST, 2 DESC NULLS FIRST LIMIT 1"), "{down}");
         let window = "select s, row_number() over (order by count(*)) from t group by 1";
         assert!(broken(&query(window)).expect("numbers groups")[0].contains("count(*), s ASC"));
+        let plain = "select s, row_number() over (partition by s order by a) as n from t where b > 1";
+        assert!(
+            broken(&query(plain)).expect("numbers rows")[1]
+                .contains("a, s DESC NULLS FIRST, a DESC NULLS FIRST, b DESC")
+        );
+        let inner =
+            "select s, (select max(r) from (select row_number() over (order by x) r from u) q) from t";
+        assert!(broken(&query(inner)).expect("numbers rows")[0].contains("ORDER BY x, x ASC"));
+        let running = "select sum(a) over (order by s rows unbounded preceding) from t";
+        assert!(broken(&query(running)).expect("counts rows")[0].contains("s, a ASC, s ASC ROWS"));
+        assert!(broken(&query("select sum(a) over (order by s) from t")).is_none());
+        let over_all = "select sum(a), row_number() over (order by sum(a)) from t";
+        assert!(broken(&query(over_all)).is_none());
         assert!(broken(&query("select s, rank() over (order by count(*)) from t group by 1")).is_none());
         assert!(broken(&query("select s from t order by 1")).is_none());
         assert!(broken(&query("select * from t limit 1")).is_none());
