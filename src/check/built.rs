@@ -191,11 +191,11 @@ impl Built {
         case: &Case,
         candidate: &Candidate,
         golden: Option<&GoldenBuild>,
-        policy: &Policy,
+        policy: Policy,
         Settings { float_tolerance, late_rows, mutants }: Settings,
     ) -> Self {
         let of_golden = golden.and_then(GoldenBuild::compiled).map(str::to_owned);
-        let held = Held { policy: policy.clone(), golden: of_golden };
+        let held = Held { policy, golden: of_golden };
         let request = BuildRequest { held: Some(held), ..request::of(case, candidate) };
         let report = builder.build(&request).await;
         let mut checks = vec![

@@ -197,7 +197,7 @@ impl Judge {
         // What tests say of other rows does not depend on the engine.
         let settings = built::Settings { mutants: 0, ..self.settings.built };
         let golden = golden(&self.audited_goldens, &case.id, case, auditor).await;
-        let other = Built::new(auditor, case, candidate, Some(&golden), &self.policy(case), settings).await;
+        let other = Built::new(auditor, case, candidate, Some(&golden), self.policy(case), settings).await;
         Some(Audit::compare(other.engine, &built.checks, &other.checks))
     }
 
@@ -209,7 +209,7 @@ impl Judge {
             // Only the rows count here.
             let settings = built::Settings { late_rows: LateRows::Off, mutants: 0, ..self.settings.built };
             let other =
-                Built::new(builder, case, candidate, Some(&golden), &self.policy(case), settings).await;
+                Built::new(builder, case, candidate, Some(&golden), self.policy(case), settings).await;
             built.learn_from(name, &other);
         }
     }
@@ -233,7 +233,7 @@ impl Judge {
         };
         let settings = self.settings.built;
         let build = || async {
-            let mut built = Built::new(builder, case, candidate, golden, &self.policy(case), settings).await;
+            let mut built = Built::new(builder, case, candidate, golden, self.policy(case), settings).await;
             built.audit = self.audit(case, candidate, &key, &built).await;
             if golden.is_some() {
                 self.on_datasets(case, candidate, &mut built).await;

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use indexmap::IndexSet;
-
 use super::{BuildReport, plain};
+use crate::sql::jinja::Rendered;
 use crate::sql::parse::parse_query;
 use crate::sql::policy::{Policy, Violation};
 use crate::sql::relations::relations;
@@ -23,7 +22,8 @@ pub struct Held {
 /// What is known of a project: its relations, and the words of its macros, which are trusted like its models.
 #[derive(Debug)]
 pub(super) struct Guard {
-    relations: IndexSet<String>,
+    /// The relations, and each word as a call.
+    project: Rendered,
     words: BTreeSet<String>,
 }
 
@@ -43,7 +43,9 @@ impl Guard {
                 words.extend(parts.filter(|word| !word.is_empty()).map(str::to_owned));
             }
         }
-        Self { relations: relations.map(|relation| plain(relation)).collect(), words }
+        let relations = relations.map(|relation| plain(relation)).collect();
+        let opaque = words.iter().map(|word| format!("{word}(")).collect();
+        Self { project: Rendered { relations, opaque, ..Rendered::default() }, words }
     }
 
     /// What compiled texts do beyond reading relations.
@@ -53,12 +55,14 @@ impl Guard {
         texts: impl Iterator<Item = &'a str>,
     ) -> Vec<Violation> {
         let Some(Held { policy, golden }) = held else { return Vec::new() };
-        let judge = |text: &str| policy.compiled(text, &self.relations, &self.words);
-        let accepted: Vec<Violation> = golden.iter().flat_map(|text| judge(text)).collect();
-        let is_new = |violation: &Violation| {
-            !accepted.iter().any(|one| (one.class, &one.message) == (violation.class, &violation.message))
-        };
-        texts.flat_map(judge).filter(is_new).collect()
+        let judge = |text: &str| policy.compiled(text, &self.project);
+        let mut found: Vec<Violation> = texts.flat_map(judge).collect();
+        if !found.is_empty() {
+            let accepted: Vec<Violation> = golden.iter().flat_map(|text| judge(text)).collect();
+            let same = |a: &Violation, b: &Violation| (a.class, &a.message) == (b.class, &b.message);
+            found.retain(|violation| !accepted.iter().any(|one| same(one, violation)));
+        }
+        found
     }
 
     /// Relations that the compiled text of a model reads though dbt does not know that it does: named by hand, or by a trick.
@@ -76,16 +80,18 @@ impl Guard {
         };
         let second = report.second_run.as_ref().and_then(|second| second.compiled_sql.as_deref());
         let texts = report.compiled_sql.as_deref().into_iter().chain(second);
-        let accepted: BTreeSet<String> = golden.iter().flat_map(|text| read(text)).collect();
         // What an ephemeral model reads stands in the text too.
         let has_ephemeral = report.compiled_sql.as_ref().is_some_and(|sql| sql.contains("__dbt__cte__"));
         let known = |name: &String| {
-            accepted.contains(name)
-                || depends_on.iter().chain(&report.relation).any(|one| plain(one) == *name)
-                || has_ephemeral && self.relations.contains(name)
+            depends_on.iter().chain(&report.relation).any(|one| plain(one) == *name)
+                || has_ephemeral && self.project.relations.contains(name)
                 || name.rsplit('.').next().is_some_and(|last| self.words.contains(last))
         };
-        let found: BTreeSet<String> = texts.flat_map(read).collect();
-        found.into_iter().filter(|name| !known(name)).collect()
+        let mut found: BTreeSet<String> = texts.flat_map(read).filter(|name| !known(name)).collect();
+        if !found.is_empty() {
+            let accepted: BTreeSet<String> = golden.iter().flat_map(|text| read(text)).collect();
+            found.retain(|name| !accepted.contains(name));
+        }
+        found.into_iter().collect()
     }
 }

@@ -305,7 +305,7 @@ pub fn walk_block(block: &Block, f: &mut dyn FnMut(ExprId)) {
 }
 
 /// Calls `f` with every expression root of a source.
-pub fn walk_source(source: &Source, f: &mut dyn FnMut(ExprId)) {
+fn walk_source(source: &Source, f: &mut dyn FnMut(ExprId)) {
     let branch = |branch: &Branch, f: &mut dyn FnMut(ExprId)| {
         walk_block(&branch.block, &mut |e| f(e));
         branch.outputs.iter().for_each(|e| f(*e));

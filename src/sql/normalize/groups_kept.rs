@@ -1,6 +1,6 @@
 //! Groups that a condition keeps, and groups that window functions over whole partitions are.
 
-use super::super::algebra::map::{Substitution, walk_source};
+use super::super::algebra::map::Substitution;
 use super::super::algebra::{
     AggCall, Aggregate, Block, CmpOp, Col, ColSet, Const, ExprId, Frame, FrameBound, Node, OrderKey, Source,
     WindowCall,
@@ -206,7 +206,7 @@ impl Normalizer<'_> {
         });
         let mut deeper = ColSet::default();
         for other in &block.sources {
-            walk_source(other, &mut |e| self.arena.collect_columns(e, &mut deeper));
+            self.arena.collect_source(other, &mut deeper);
         }
         for outer in &block.outers {
             self.arena.collect_block(&outer.right, &mut deeper);

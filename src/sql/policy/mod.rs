@@ -12,8 +12,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use indexmap::IndexSet;
-
 pub use names::{SQL_TEST_SETTINGS, TEST_SETTINGS};
 
 use super::Dialect;
@@ -139,21 +137,13 @@ impl Policy {
         found
     }
 
-    /// Judges what dbt compiled a query to. `relations`: the project's, `macros`: words that its macros may have put there.
-    pub fn compiled(
-        &self,
-        sql: &str,
-        relations: &IndexSet<String>,
-        macros: &BTreeSet<String>,
-    ) -> Vec<Violation> {
-        let opaque = macros.iter().map(|word| format!("{word}(")).collect();
-        let rendered =
-            Rendered { sql: sql.to_owned(), relations: relations.clone(), opaque, ..Rendered::default() };
+    /// Judges what dbt compiled a query to. `project`: its relations, and the calls that its macros may have put there.
+    pub fn compiled(&self, sql: &str, project: &Rendered) -> Vec<Violation> {
         // What else it may be was judged where it was written.
         let reaches_out = |violation: &Violation| {
             !matches!(violation.class, "trailing_semicolon" | "fenced_sql" | "sql_limit")
         };
-        let mut found = statement::check(self, &rendered);
+        let mut found = statement::check(self, sql, project);
         found.retain(reaches_out);
         found.sort();
         found.dedup();
@@ -211,7 +201,7 @@ impl Policy {
     }
 
     fn rendered(&self, rendered: &Rendered) -> Vec<Violation> {
-        let mut found = statement::check(self, rendered);
+        let mut found = statement::check(self, &rendered.sql, rendered);
         for violation in &mut found {
             violation.line =
                 rendered.lines.get(violation.line.saturating_sub(1)).copied().unwrap_or(violation.line);

@@ -72,11 +72,11 @@ const STATEMENTS: &[&str] = &[
     "vacuum",
 ];
 
-/// Judges rendered SQL.
-pub(super) fn check(policy: &Policy, rendered: &Rendered) -> Vec<Violation> {
-    let mut found = tokens_only(&rendered.sql, policy.dialect, &rendered.opaque);
-    match parse(&rendered.sql, policy.dialect) {
-        Ok(parsed) => found.extend(of_tree(policy, &parsed.query, rendered)),
+/// Judges SQL; `known` holds the relations and macros that may stand in it.
+pub(super) fn check(policy: &Policy, sql: &str, known: &Rendered) -> Vec<Violation> {
+    let mut found = tokens_only(sql, policy.dialect, &known.opaque);
+    match parse(sql, policy.dialect) {
+        Ok(parsed) => found.extend(of_tree(policy, &parsed.query, known)),
         Err(ParseFault::TooLarge(message)) => found.push(Violation::new("sql_limit", message, (1, 0))),
         Err(ParseFault::NotAQuery(what)) if !found.iter().any(|v| v.class == "not_a_query") => {
             found.push(Violation::new("not_a_query", format!("{what} is no query"), (1, 0)));
@@ -286,16 +286,16 @@ fn denied(function: &str) -> Option<&'static str> {
 }
 
 /// What relations and expressions of a parsed query show.
-fn of_tree(policy: &Policy, query: &Query, rendered: &Rendered) -> Vec<Violation> {
+fn of_tree(policy: &Policy, query: &Query, known: &Rendered) -> Vec<Violation> {
     let outside = relations(query, policy.dialect).into_iter().map(|relation| relation.name).collect();
-    let mut visitor = Relations { model: &policy.model, rendered, outside, found: Vec::new() };
+    let mut visitor = Relations { model: &policy.model, known, outside, found: Vec::new() };
     let _ = query.visit(&mut visitor);
     visitor.found
 }
 
 struct Relations<'a> {
     model: &'a str,
-    rendered: &'a Rendered,
+    known: &'a Rendered,
     /// What is read from outside the query: no CTE.
     outside: BTreeSet<String>,
     found: Vec<Violation>,
@@ -306,7 +306,7 @@ impl Relations<'_> {
         let parts: Vec<&Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
         let plain = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
         let is_own = parts.last().is_some_and(|last| last.value.eq_ignore_ascii_case(self.model));
-        if is_own || self.rendered.relations.contains(&plain) || !self.outside.contains(&plain) {
+        if is_own || self.known.relations.contains(&plain) || !self.outside.contains(&plain) {
             return;
         }
         let at = place(name.span());
@@ -346,8 +346,9 @@ impl Relations<'_> {
     fn function(&mut self, name: &ObjectName) -> Option<String> {
         let last = name.0.last()?;
         let function = last.as_ident().map_or_else(|| last.to_string(), |ident| ident.value.clone());
-        let start = format!("{}(", function.to_lowercase());
-        if self.rendered.opaque.iter().any(|call| call.to_lowercase().starts_with(&start)) {
+        let is_it =
+            |call: &String| call.split('(').next().is_some_and(|of| of.eq_ignore_ascii_case(&function));
+        if self.known.opaque.iter().any(is_it) {
             return None;
         }
         if let Some(class) = denied(&function.to_lowercase()) {
